@@ -1,0 +1,1 @@
+//! Exceptions that a guest takes to EL1, computed.

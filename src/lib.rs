@@ -1,0 +1,20 @@
+//! Mezzanine: a bare-metal Type-1 hypervisor for AArch64.
+//!
+//! The library holds every room of the house but the front door (`main.rs`). All rooms except
+//! [`el2`] and the drivers of [`platform`] are plain Rust that also compiles, and is tested, on
+//! the host. See `docs/architecture.md` for the map.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod console;
+pub mod device;
+#[cfg(target_os = "none")]
+pub mod el2;
+pub mod exit;
+pub mod memory;
+pub mod platform;
+pub mod sched;
+pub mod vm;

@@ -1,0 +1,2 @@
+//! Mezzanine's front door.
+fn main() {}

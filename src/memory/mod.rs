@@ -1,0 +1,6 @@
+//! Memory: addresses, frames, stage-2 tables and checked access to guest memory.
+
+mod addr;
+pub mod stage2;
+
+pub use addr::{BLOCK_SIZE, GIB, Ipa, PAGE_SIZE, Pa, Va, align_up};

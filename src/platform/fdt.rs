@@ -1,0 +1,1 @@
+//! Device trees, read safely.

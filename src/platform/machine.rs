@@ -1,0 +1,1 @@
+//! The facts that the hypervisor needs of its machine.

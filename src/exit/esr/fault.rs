@@ -78,6 +78,40 @@ impl Fault {
         }
     }
 
+    /// The six-bit fault status code: the inverse of [`Fault::decode`].
+    ///
+    /// Levels that the manual has no code for are taken as the nearest that it has.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::AddressSize(-2) => 0x2c,
+            Self::AddressSize(-1) => 0x29,
+            Self::AddressSize(level) => level_code(0x00, level),
+            Self::Translation(-2) => 0x2a,
+            Self::Translation(-1) => 0x2b,
+            Self::Translation(level) => level_code(0x04, level),
+            Self::AccessFlag(level) => level_code(0x08, level),
+            Self::Permission(level) => level_code(0x0c, level),
+            Self::External => 0x10,
+            Self::TagCheck => 0x11,
+            Self::ExternalOnWalk(-2) => 0x12,
+            Self::ExternalOnWalk(-1) => 0x13,
+            Self::ExternalOnWalk(level) => level_code(0x14, level),
+            Self::Parity => 0x18,
+            Self::ParityOnWalk(-1) => 0x1b,
+            Self::ParityOnWalk(level) => level_code(0x1c, level),
+            Self::Alignment => 0x21,
+            Self::GranuleProtectionOnWalk(-2) => 0x22,
+            Self::GranuleProtectionOnWalk(-1) => 0x23,
+            Self::GranuleProtectionOnWalk(level) => level_code(0x24, level),
+            Self::GranuleProtection => 0x28,
+            Self::TlbConflict => 0x30,
+            Self::UnsupportedAtomicUpdate => 0x31,
+            Self::Lockdown => 0x34,
+            Self::UnsupportedExclusive => 0x35,
+            Self::Reserved(code) => code & 0x3f,
+        }
+    }
+
     /// Whether stage 2 refused the access for its tables' sake, so that HPFAR_EL2 holds the IPA:
     /// a translation, access flag or address size fault. For a permission fault HPFAR_EL2 is
     /// UNKNOWN (DDI 0487, HPFAR_EL2), and for all others the IPA is not known to begin with.
@@ -86,6 +120,16 @@ impl Fault {
             self,
             Self::AddressSize(_) | Self::Translation(_) | Self::AccessFlag(_)
         )
+    }
+}
+
+/// `base` with `level` in its two low bits.
+const fn level_code(base: u8, level: i8) -> u8 {
+    base | match level {
+        ..=0 => 0,
+        1 => 1,
+        2 => 2,
+        3.. => 3,
     }
 }
 

@@ -227,6 +227,15 @@ fn abort_lines_name_what_is_known() {
 }
 
 #[test]
+fn fault_codes_survive_a_round_trip() {
+    for code in 0..64 {
+        assert_eq!(u32::from(Fault::decode(code).code()), code);
+    }
+    assert_eq!(Fault::Translation(9).code(), 0x07);
+    assert_eq!(Fault::Permission(-3).code(), 0x0c);
+}
+
+#[test]
 fn loads_are_cut_and_extended() {
     let load = |size, sse, sf| Access::compose(false, size, 0, sse, sf);
     assert_eq!(load(0, false, false).loaded(0x1234_5680), 0x80);

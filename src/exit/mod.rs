@@ -2,3 +2,4 @@
 
 pub mod esr;
 pub mod inject;
+pub mod pstate;

@@ -1,6 +1,8 @@
 //! Memory: addresses, frames, stage-2 tables and checked access to guest memory.
 
 mod addr;
+#[cfg(target_os = "none")]
+pub mod heap;
 pub mod stage2;
 
 pub use addr::{BLOCK_SIZE, GIB, Ipa, PAGE_SIZE, Pa, Va, align_up};

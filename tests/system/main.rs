@@ -6,12 +6,23 @@
 //! `--list` shows what there is.
 
 mod bare;
+mod boot;
+mod console;
+mod demo;
+mod descriptions;
+mod exits;
 mod harness;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut tests = Vec::new();
-    tests.extend(bare::tests());
-    harness::main(&tests)
+    let areas = [
+        demo::tests(),
+        exits::tests(),
+        boot::tests(),
+        console::tests(),
+        descriptions::tests(),
+        bare::tests(),
+    ];
+    harness::main(&areas.into_iter().flatten().collect::<Vec<_>>())
 }

@@ -2,7 +2,9 @@
 //! hypervisor and its guests, QEMU's command line, and a watched QEMU process.
 
 pub mod build;
+pub mod check;
 pub mod error;
+pub mod panics;
 pub mod qemu;
 pub mod run;
 pub mod session;

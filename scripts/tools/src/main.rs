@@ -5,6 +5,7 @@
 use mezzanine_tools::{
     Error, Result, build,
     build::Profile,
+    check, panics,
     qemu::Machine,
     root,
     run::{self, Ending},
@@ -22,7 +23,11 @@ usage: mezzanine-tools VERB
   vms               the description that VM= names, to target/vms/<name>.dtb
   run [--elf FILE]  boot the hypervisor in QEMU, built first, or this one
   debug             the same, stopped until gdb attaches
-  run-bare          boot the guest benos in QEMU without the hypervisor";
+  run-bare          boot the guest benos in QEMU without the hypervisor
+  test [--all]      every check that CI makes
+  lint              rustfmt and clippy alone
+  panics [--accept] count the panics that an exit can reach; keep the figures
+  panics FILE ROOT… print the count for an ELF, from these functions on";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -74,6 +79,21 @@ fn dispatch(arguments: &[&str]) -> Result<i32> {
             )
         }
         ["run-bare"] => run_bare(),
+        ["test"] => check::all(false),
+        ["test", "--all"] => check::all(true),
+        ["lint"] => check::lint(),
+        ["panics"] => {
+            let built = build::publish(&build::hypervisor(Profile::Release)?)?;
+            panics::compare(&built.elf).map(|good| i32::from(!good))
+        }
+        ["panics", "--accept"] => {
+            let built = build::publish(&build::hypervisor(Profile::Release)?)?;
+            panics::accept(&built.elf).map(|()| 0)
+        }
+        ["panics", elf, roots @ ..] => {
+            print!("{}", panics::count(Path::new(elf), roots)?);
+            Ok(0)
+        }
         _ => Err(Error::Usage(USAGE.into())),
     }
 }

@@ -53,7 +53,7 @@ impl Machine {
         if let Some(cpu) = var("CPU") {
             machine.cpu = cpu;
         }
-        machine.append = words(&var("APPEND").unwrap_or_default());
+        machine.append = var("APPEND").into_iter().collect();
         machine.extra = words(&var("QEMU_ARGS").unwrap_or_default());
         Ok(machine)
     }

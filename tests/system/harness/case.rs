@@ -85,6 +85,12 @@ impl Case {
         self
     }
 
+    /// With a person at the keyboard: without `batch`.
+    pub fn attended(mut self) -> Self {
+        self.machine.append.retain(|word| word != "batch");
+        self
+    }
+
     /// The properties of `-M virt` instead of `virtualization=on`.
     pub fn properties(mut self, properties: &[&str]) -> Self {
         self.machine.properties = properties.iter().map(|&one| one.into()).collect();

@@ -33,6 +33,12 @@ impl Vm {
         self
     }
 
+    /// No `kernel` at all.
+    pub fn without_kernel(mut self) -> Self {
+        self.kernel = None;
+        self
+    }
+
     /// `cpus`.
     pub fn cpus(self, count: u32) -> Self {
         self.cell("cpus", count)

@@ -74,6 +74,11 @@ impl Outcome {
         }
     }
 
+    /// Every line, as a terminal shows it at its end.
+    pub fn all_lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
     /// The lines of one VM, in order, without its name before them; those of the hypervisor under
     /// `mezzanine`, and without any name every line as it stands.
     pub fn lines<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {

@@ -1,3 +1,4 @@
 //! What a guest sees: pure state machines over register reads and writes.
 
+pub mod timer;
 pub mod vgic;

@@ -1,4 +1,5 @@
 //! What a guest sees: pure state machines over register reads and writes.
 
+pub mod pl011;
 pub mod timer;
 pub mod vgic;

@@ -1,1 +1,3 @@
-//! See `docs/architecture.md`.
+//! What a guest sees: pure state machines over register reads and writes.
+
+pub mod vgic;

@@ -57,13 +57,13 @@ pub fn zeroed_pages(count: u64, align: u64) -> Option<Va> {
     Some(Va::new(start.as_ptr() as u64))
 }
 
-/// Gives back a page of [`zeroed_pages`] with count 1.
+/// Gives back what [`zeroed_pages`] gave, aligned to its size.
 ///
 /// # Safety
-/// `page` came from there, and nothing refers to it any more, no walker either.
-pub unsafe fn free_page(page: Va) {
-    let pointer = NonNull::new(page.get() as *mut u8);
-    if let (Some(pointer), Some(layout)) = (pointer, pages(1, PAGE_SIZE)) {
+/// It came from there with the same count, and nothing refers to it any more, no walker either.
+pub unsafe fn free_pages(start: Va, count: u64) {
+    let pointer = NonNull::new(start.get() as *mut u8);
+    if let (Some(pointer), Some(layout)) = (pointer, pages(count, count * PAGE_SIZE)) {
         // SAFETY: as the caller promises.
         unsafe { HEAP.lock().dealloc(pointer, layout) };
     }

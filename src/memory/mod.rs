@@ -3,6 +3,10 @@
 mod addr;
 #[cfg(target_os = "none")]
 pub mod heap;
+#[cfg(target_os = "none")]
+pub mod guest;
 pub mod stage2;
+#[cfg(target_os = "none")]
+pub mod tables;
 
 pub use addr::{BLOCK_SIZE, GIB, Ipa, PAGE_SIZE, Pa, Va, align_up};

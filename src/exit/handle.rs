@@ -6,7 +6,7 @@ use tock_registers::interfaces::Readable;
 use super::esr::{Ec, Esr};
 use super::guest::{Guest, Next};
 use super::inject::Exception;
-use super::{Exit, abort, call, fault, interrupt, sysreg, wait};
+use super::{Exit, pstate, abort, call, fault, interrupt, sysreg, wait};
 
 /// Handles one exit. gdb's first breakpoint: `docs/exceptions.md` follows each class from here.
 #[inline(never)]
@@ -79,7 +79,7 @@ fn other(guest: &mut Guest, esr: Esr) -> Next {
 /// A trapped instruction that the guest was never offered. AArch32 ones may be conditional: one
 /// whose condition fails does nothing (D1.3.4).
 fn coprocessor(guest: &mut Guest, esr: Esr) -> Next {
-    if esr.ec().has_condition() && !super::esr::condition_passed(esr, guest.state.frame.pstate) {
+    if esr.ec().has_condition() && !pstate::condition_passed(esr, guest.state.frame.pstate) {
         guest.skip(esr);
         return Next::Resume;
     }

@@ -2,4 +2,5 @@
 
 pub mod description;
 pub mod image;
+pub mod layout;
 pub mod tree;

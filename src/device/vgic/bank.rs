@@ -1,0 +1,175 @@
+//! The state of 32 interrupts as words, one bit an interrupt, the way the registers show it.
+
+use super::lr;
+
+/// "No vCPU": an SPI that is routed to an affinity which does not exist.
+pub(super) const NOBODY: u8 = u8::MAX;
+
+/// Masks of GICD_CTLR.EnableGrp0 and EnableGrp1: all ones where the group is enabled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Groups {
+    pub zero: u32,
+    pub one: u32,
+}
+
+/// Thirty-two interrupts.
+///
+/// What is in a list register has *left* the bank: its bit in `in_lr` is set, and `latch` and
+/// `active` are zero for it until the list register is folded back, except for what happened
+/// since: a new edge sets `latch`, a remote write of ISACTIVER sets `active`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Bank {
+    /// ISENABLER.
+    pub enabled: u32,
+    /// IGROUPR: 1 = Group 1.
+    pub group: u32,
+    /// ICFGR: 1 = edge-triggered.
+    pub edge: u32,
+    /// Pending by an edge, an SGI, ISPENDR or a physical interrupt.
+    pub latch: u32,
+    /// The input line of the interrupt.
+    pub level: u32,
+    /// Acknowledged and not yet deactivated.
+    pub active: u32,
+    /// Lies in a list register of the vCPU that holds it.
+    pub in_lr: u32,
+    /// IPRIORITYR.
+    pub priority: [u8; 32],
+    /// The priority with which an interrupt became active. The CPU interface compares it when
+    /// the guest ends the interrupt, so a later write of IPRIORITYR must not reach it.
+    pub running: [u8; 32],
+}
+
+impl Bank {
+    /// The state at reset; `edge` holds the interrupts that are edge-triggered for good.
+    pub fn new(edge: u32) -> Self {
+        Self {
+            enabled: 0,
+            group: 0,
+            edge,
+            latch: 0,
+            level: 0,
+            active: 0,
+            in_lr: 0,
+            priority: [0; 32],
+            running: [0; 32],
+        }
+    }
+
+    /// What is pending by the model: latched, or level-triggered with the line high.
+    #[inline]
+    pub fn pending(&self) -> u32 {
+        self.latch | (self.level & !self.edge)
+    }
+
+    /// What is enabled, by itself and by its group.
+    #[inline]
+    pub fn allowed(&self, on: Groups) -> u32 {
+        self.enabled & ((self.group & on.one) | (!self.group & on.zero))
+    }
+
+    /// What waits for a list register.
+    #[inline]
+    pub fn deliverable(&self, on: Groups) -> u32 {
+        self.pending() & self.allowed(on) & !(self.active | self.in_lr)
+    }
+
+    /// What became pending once more while it lay in a list register.
+    #[inline]
+    pub fn renewed(&self, on: Groups) -> u32 {
+        self.latch & self.in_lr & self.allowed(on)
+    }
+
+    /// Moves interrupt `index` into a list register and returns its value, and whether the
+    /// latch moved with it. `hw` is the physical interrupt behind it.
+    #[inline]
+    pub fn move_out(&mut self, intid: u32, hw: Option<u16>, on: Groups) -> (u64, bool) {
+        let index = intid as usize & 31;
+        let bit = 1u32 << index;
+        let group = if self.group & bit != 0 {
+            lr::LR_GROUP1
+        } else {
+            0
+        };
+        let latched = self.latch & bit != 0;
+        self.in_lr |= bit;
+        // A level is sampled again when the guest has ended the interrupt: EOI asks for the
+        // maintenance interrupt. With HW=1 the physical GIC samples, and the bit is not there.
+        let resample = if self.edge & bit == 0 { lr::LR_EOI } else { 0 };
+        if self.active & bit == 0 {
+            self.latch &= !bit;
+            let source = hw.map_or(resample, |p| lr::LR_HW | lr::pintid(p));
+            let value = lr::compose(intid, self.priority[index]) | group | source;
+            return (value | lr::LR_PENDING, latched);
+        }
+        self.active &= !bit;
+        let value = lr::compose(intid, self.running[index]) | group | lr::LR_ACTIVE;
+        match hw {
+            Some(pintid) if !latched => (value | lr::LR_HW | lr::pintid(pintid), false),
+            // Active and pending is not allowed with HW=1: have the end of it reported instead.
+            Some(_) => (value | lr::LR_EOI, false),
+            None if latched && self.edge & self.allowed(on) & bit != 0 => {
+                self.latch &= !bit;
+                (value | lr::LR_PENDING, true)
+            }
+            None => (value | resample, false),
+        }
+    }
+
+    /// Takes interrupt `index` back from a list register that holds `value` now.
+    #[inline]
+    pub fn move_in(&mut self, index: usize, value: u64, moved: bool, deactivate: bool) {
+        let bit = 1u32 << (index & 31);
+        self.in_lr &= !bit;
+        if moved && value & lr::LR_PENDING != 0 {
+            self.latch |= bit;
+        }
+        if value & lr::LR_ACTIVE != 0 && !deactivate {
+            self.active |= bit;
+            self.running[index & 31] = lr::priority(value);
+        }
+    }
+}
+
+/// Thirty-two SPIs, with where each one goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct SpiBank {
+    /// Their state.
+    pub bank: Bank,
+    /// IROUTER as written.
+    pub irouter: [u64; 32],
+    /// The vCPU that `irouter` selects, or [`NOBODY`].
+    pub target: [u8; 32],
+    /// The vCPU that has it in a list register or active: only that one deactivates it.
+    pub holder: [u8; 32],
+}
+
+impl SpiBank {
+    /// The state at reset: everything routed to affinity 0.0.0.0.
+    pub fn new() -> Self {
+        Self {
+            bank: Bank::new(0),
+            irouter: [0; 32],
+            target: [0; 32],
+            holder: [NOBODY; 32],
+        }
+    }
+}
+
+/// The set bits of a word, lowest first.
+#[derive(Clone, Copy)]
+pub(super) struct Bits(pub u32);
+
+impl Iterator for Bits {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let index = self.0.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some(index)
+    }
+}

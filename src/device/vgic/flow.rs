@@ -1,0 +1,478 @@
+//! The traffic between the model and the list registers.
+
+use super::bank::{Bank, Bits};
+use super::{At, Cpu, CpuInterface, Effects, FIRST_SPI, PRIVATE, RESYNC, Vgic, lr};
+
+impl Vgic {
+    /// `vcpu` comes to the pCPU of `ci`: writes the list registers, and makes the physical
+    /// interrupts active that its guest still has to deactivate. All list registers of the pCPU
+    /// are zero before. A few instructions where nothing is pending or active.
+    #[inline]
+    pub fn load<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) {
+        let Some(cpu) = self.cpus.get_mut(vcpu) else {
+            return;
+        };
+        cpu.loaded = true;
+        cpu.hcr = lr::HCR_EN;
+        ci.set_hcr(lr::HCR_EN);
+        if cpu.hw != 0 {
+            cpu.hw = cpu.in_flight();
+            cpu.physical_active(cpu.hw, true, ci);
+        }
+        if cpu.attention != 0 {
+            self.fill(vcpu, ci);
+        }
+    }
+
+    /// `vcpu` leaves the pCPU of `ci`: takes all list registers back into the model and zeroes
+    /// them, and deactivates its physical interrupts there, so that they can fire for the next.
+    /// A few instructions where no list register is in use.
+    #[inline]
+    pub fn put<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
+        let effects = self.absorb(vcpu, ci);
+        let Some(cpu) = self.cpus.get_mut(vcpu) else {
+            return effects;
+        };
+        cpu.clear_stale(ci);
+        if cpu.hw != 0 {
+            cpu.physical_active(cpu.hw, false, ci);
+            cpu.hw = cpu.in_flight();
+        }
+        cpu.attention = (cpu.attention | u64::from(cpu.waiting)) & !RESYNC;
+        cpu.waiting = 0;
+        cpu.hcr = 0;
+        cpu.loaded = false;
+        ci.set_hcr(0);
+        effects.without(vcpu)
+    }
+
+    /// A maintenance interrupt while `vcpu` is loaded: folds every list register and fills them
+    /// anew, in order of priority.
+    pub fn sync<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
+        let effects = self.absorb(vcpu, ci);
+        self.fill(vcpu, ci);
+        effects.without(vcpu)
+    }
+
+    /// To be called with `vcpu` loaded before it enters the guest, when an [`Effects`] names it:
+    /// moves what has become deliverable into the list registers. The common case, one interrupt
+    /// and a free list register, touches nothing else.
+    #[inline]
+    pub fn deliver<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
+        match self.cpus.get(vcpu) {
+            Some(cpu) if cpu.attention != 0 && cpu.loaded => self.refill(vcpu, ci),
+            _ => Effects::NONE,
+        }
+    }
+
+    /// A guest's write of ICC_DIR_EL1, which traps only while ICH_HCR_EL2.TDIR is set: while
+    /// more interrupts are active than there are list registers and the guest has EOImode = 1.
+    /// It may then deactivate them in any order, and EOIcount could not say which.
+    pub fn dir<C: CpuInterface>(&mut self, vcpu: usize, intid: u32, ci: &mut C) -> Effects {
+        if ci.vmcr() & lr::VMCR_VEOIM == 0 {
+            return Effects::NONE;
+        }
+        let at = match intid.checked_sub(FIRST_SPI) {
+            None => At::Private(vcpu),
+            Some(spi) => At::Shared(spi as usize / 32),
+        };
+        let bit = 1 << (intid & 31);
+        let mut effects = self.absorb(vcpu, ci);
+        if let Some(bank) = self.bank_mut(at) {
+            bank.active &= !bit;
+            effects |= self.notify(at, bit);
+        }
+        self.fill(vcpu, ci);
+        effects.without(vcpu)
+    }
+
+    fn refill<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
+        // Reap what the guest has ended without telling: the same interrupt may be due again.
+        let used = self.cpus.get(vcpu).map_or(0, |cpu| cpu.used);
+        let mut effects = Effects::NONE;
+        for slot in Bits(ci.elrsr() & used) {
+            effects |= self.fold_slot(vcpu, slot, 0);
+        }
+        if self.place_single(vcpu, ci) {
+            effects.without(vcpu)
+        } else {
+            effects | self.sync(vcpu, ci)
+        }
+    }
+
+    /// Puts the one interrupt that waits into a free list register. False, with nothing done,
+    /// where it is not that simple.
+    #[inline]
+    fn place_single<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> bool {
+        let Self { cpus, spis, on } = self;
+        let Some(cpu) = cpus.get_mut(vcpu) else {
+            return true;
+        };
+        let attention = cpu.attention;
+        if attention & attention.wrapping_sub(1) != 0 || cpu.waiting | cpu.stale != 0 {
+            return false;
+        }
+        let n = attention.trailing_zeros();
+        let free = !cpu.used & list_registers(ci);
+        let (bank, ours) = if n == 0 {
+            (&mut cpu.private, true)
+        } else if let Some(spi) = spis.get_mut(n as usize - 1) {
+            let index = spi.bank.deliverable(*on).trailing_zeros() as usize & 31;
+            let ours = usize::from(spi.target[index]) == vcpu;
+            spi.holder[index] = if ours { vcpu as u8 } else { spi.holder[index] };
+            (&mut spi.bank, ours)
+        } else {
+            return false;
+        };
+        let due = bank.deliverable(*on);
+        let alone = due & due.wrapping_sub(1) == 0 && ours;
+        if bank.renewed(*on) != 0 || !alone || free == 0 {
+            return false;
+        }
+        if due == 0 {
+            cpu.attention = 0;
+            return true;
+        }
+        let index = due.trailing_zeros();
+        let hw = if n == 0 && cpu.hw & due != 0 {
+            Some(cpu.pintid[index as usize & 31])
+        } else {
+            None
+        };
+        let (value, moved) = bank.move_out(32 * n + index, hw, *on);
+        cpu.attention = 0;
+        cpu.occupy(free.trailing_zeros() as usize, value, moved, ci);
+        true
+    }
+
+    /// Takes list register `slot` of `vcpu`, which holds `value` now, back into the model.
+    #[inline]
+    fn fold_slot(&mut self, vcpu: usize, slot: usize, value: u64) -> Effects {
+        let Self { cpus, spis, on } = self;
+        let Some(cpu) = cpus.get_mut(vcpu) else {
+            return Effects::NONE;
+        };
+        let bit = 1u32 << (slot & 31);
+        let written = cpu.lrs[slot & 15];
+        let moved = cpu.moved & bit != 0;
+        let deactivate = cpu.deactivate & bit != 0;
+        cpu.used &= !bit;
+        cpu.moved &= !bit;
+        cpu.deactivate &= !bit;
+        let intid = lr::intid(written);
+        let (index, mask) = (intid as usize & 31, 1u32 << (intid & 31));
+        let Some(spi) = intid.checked_sub(FIRST_SPI) else {
+            let bank = &mut cpu.private;
+            bank.move_in(index, value, moved, deactivate);
+            let ended = value & (lr::LR_PENDING | lr::LR_ACTIVE) == 0 && written & lr::LR_HW != 0;
+            if ended && bank.latch & mask == 0 {
+                cpu.hw &= !mask;
+            }
+            if (bank.deliverable(*on) | bank.active) & mask != 0 {
+                cpu.attention |= PRIVATE;
+            }
+            return Effects::NONE;
+        };
+        let n = spi as usize / 32;
+        let Some(shared) = spis.get_mut(n) else {
+            return Effects::NONE;
+        };
+        shared.bank.move_in(index, value, moved, deactivate);
+        if shared.bank.active & mask != 0 {
+            cpu.attention |= 2 << n;
+            Effects::NONE
+        } else if shared.bank.deliverable(*on) & mask != 0 {
+            self.notify(At::Shared(n), mask)
+        } else {
+            Effects::NONE
+        }
+    }
+
+    /// Takes everything back from the list registers, EOIcount included. They hold stale values
+    /// afterwards, until [`Vgic::fill`] or [`Cpu::clear_stale`].
+    pub(super) fn absorb<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
+        let mut effects = self.count_eois(vcpu, ci);
+        let used = self.cpus.get(vcpu).map_or(0, |cpu| cpu.used);
+        for slot in Bits(used) {
+            effects |= self.fold_slot(vcpu, slot, ci.lr(slot));
+        }
+        if let Some(cpu) = self.cpus.get_mut(vcpu)
+            && used != 0
+        {
+            cpu.stale |= used;
+            cpu.attention |= RESYNC;
+        }
+        effects
+    }
+
+    /// Deactivates what the guest ended while there was no list register for it. With EOImode = 0
+    /// the guest ends interrupts in the order of their running priority, so the n ends that
+    /// EOIcount has seen were those of the n highest priorities outside the list registers.
+    fn count_eois<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
+        let mut effects = Effects::NONE;
+        let Some(cpu) = self.cpus.get_mut(vcpu) else {
+            return effects;
+        };
+        if cpu.hcr & lr::HCR_LRENPIE == 0 || ci.vmcr() & lr::VMCR_VEOIM != 0 {
+            return effects;
+        }
+        let waiting = cpu.waiting;
+        let ends = (ci.hcr() >> lr::HCR_EOICOUNT_SHIFT) & 31;
+        ci.set_hcr(cpu.hcr);
+        for _ in 0..ends {
+            let mut best = Best::new(1);
+            for n in Bits(waiting) {
+                self.collect(vcpu, n, |_| {}, |key| best.insert(key));
+            }
+            let Some(&key) = best.taken().first() else {
+                break;
+            };
+            let intid = key & 0x3ff;
+            let at = match intid.checked_sub(FIRST_SPI) {
+                None => At::Private(vcpu),
+                Some(spi) => At::Shared(spi as usize / 32),
+            };
+            if let Some(bank) = self.bank_mut(at) {
+                bank.active &= !(1 << (intid & 31));
+            }
+            effects |= self.notify(at, 1 << (intid & 31));
+        }
+        effects
+    }
+
+    /// Fills the list registers from the model, into which they were folded before.
+    ///
+    /// The pending interrupt of the highest priority always gets one, so that it can preempt;
+    /// then the active ones in the order in which the guest will end them; then what else is
+    /// pending. For what is left over, maintenance interrupts: NP when the guest has taken the
+    /// last pending one, LRENP when it has ended one that has no list register. The order also
+    /// depends on which groups the guest's CPU interface has enabled, so a change of that is
+    /// reported too while something waits.
+    pub(super) fn fill<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) {
+        let Some(cpu) = self.cpus.get_mut(vcpu) else {
+            return;
+        };
+        cpu.release(ci);
+        let banks = cpu.attention as u32 | cpu.waiting;
+        let slots = ci.lr_count().min(16);
+        let vmcr = ci.vmcr();
+        let (mut pending, mut active) = (Best::new(slots), Best::new(slots));
+        for n in Bits(banks) {
+            self.collect(
+                vcpu,
+                n,
+                |key| pending.insert(if masked(vmcr, key) { key | MASKED } else { key }),
+                |key| active.insert(key),
+            );
+        }
+        let reserved = pending.taken().len().min(1);
+        let actives = active.taken().len().min(slots - reserved);
+        let running = active.taken().iter().take(actives);
+        let queued = pending.taken().iter().take(slots - actives);
+        let left = (active.seen > running.len(), pending.seen > queued.len());
+        for (slot, key) in running.chain(queued).enumerate() {
+            self.occupy_with(vcpu, slot, key & 0x3ff, ci);
+        }
+        let Some(cpu) = self.cpus.get_mut(vcpu) else {
+            return;
+        };
+        cpu.attention = 0;
+        cpu.waiting = if left.0 || left.1 { banks } else { 0 };
+        cpu.clear_stale(ci);
+        let hcr = maintenance(left.0, left.1, vmcr);
+        if hcr != cpu.hcr {
+            cpu.hcr = hcr;
+            ci.set_hcr(hcr);
+        }
+    }
+
+    /// Moves `intid` into list register `slot`, which is free.
+    fn occupy_with<C: CpuInterface>(&mut self, vcpu: usize, slot: usize, intid: u32, ci: &mut C) {
+        let Self { cpus, spis, on } = self;
+        let Some(cpu) = cpus.get_mut(vcpu) else {
+            return;
+        };
+        let index = intid as usize & 31;
+        let (value, moved) = match intid.checked_sub(FIRST_SPI) {
+            None => {
+                let hw = cpu.hw & (1 << index) != 0;
+                let hw = hw.then_some(cpu.pintid[index]);
+                cpu.private.move_out(intid, hw, *on)
+            }
+            Some(spi) => {
+                let Some(shared) = spis.get_mut(spi as usize / 32) else {
+                    return;
+                };
+                shared.holder[index] = vcpu as u8;
+                shared.bank.move_out(intid, None, *on)
+            }
+        };
+        cpu.occupy(slot, value, moved, ci);
+    }
+
+    /// Hands the keys of what is pending and of what is active for `vcpu` in bank `n`, in the
+    /// numbering of [`Cpu::attention`], to the two callbacks.
+    fn collect(
+        &self,
+        vcpu: usize,
+        n: usize,
+        mut pending: impl FnMut(u32),
+        mut active: impl FnMut(u32),
+    ) {
+        let first = 32 * n as u32;
+        let Some(shared) = n.checked_sub(1) else {
+            if let Some(cpu) = self.cpus.get(vcpu) {
+                let bank = &cpu.private;
+                Bits(bank.deliverable(self.on)).for_each(|i| pending(bank.key(first, i, false)));
+                Bits(bank.active).for_each(|i| active(bank.key(first, i, true)));
+            }
+            return;
+        };
+        if let Some(spi) = self.spis.get(shared) {
+            let (bank, me) = (&spi.bank, vcpu as u8);
+            Bits(bank.deliverable(self.on))
+                .filter(|&i| spi.target[i & 31] == me)
+                .for_each(|i| pending(bank.key(first, i, false)));
+            Bits(bank.active & !bank.in_lr)
+                .filter(|&i| spi.holder[i & 31] == me)
+                .for_each(|i| active(bank.key(first, i, true)));
+        }
+    }
+}
+
+impl Cpu {
+    /// Writes a list register and notes it.
+    #[inline]
+    fn occupy<C: CpuInterface>(&mut self, slot: usize, value: u64, moved: bool, ci: &mut C) {
+        let bit = 1u32 << (slot & 31);
+        self.used |= bit;
+        self.stale &= !bit;
+        if moved {
+            self.moved |= bit;
+        }
+        self.lrs[slot & 15] = value;
+        ci.set_lr(slot, value);
+    }
+
+    /// Zeroes the list registers that were folded and not written since.
+    #[inline]
+    fn clear_stale<C: CpuInterface>(&mut self, ci: &mut C) {
+        for slot in Bits(self.stale) {
+            ci.set_lr(slot, 0);
+        }
+        self.stale = 0;
+    }
+
+    /// Deactivates the physical interrupts whose virtual one is neither pending nor active any
+    /// more, and not by the guest's own deactivation: it cleared it by a register, say.
+    #[inline]
+    fn release<C: CpuInterface>(&mut self, ci: &mut C) {
+        let done = self.hw & !self.in_flight();
+        if done != 0 {
+            self.physical_active(done, false, ci);
+            self.hw &= !done;
+        }
+    }
+
+    fn physical_active<C: CpuInterface>(&self, ppis: u32, active: bool, ci: &mut C) {
+        for i in Bits(ppis) {
+            ci.set_physical_active(self.pintid[i & 31], active);
+        }
+    }
+}
+
+/// Bit of a key: the guest's CPU interface has the group disabled.
+const MASKED: u32 = 1 << 31;
+/// Bit of a key: Group 1.
+const GROUP1: u32 = 1 << 30;
+
+impl Bank {
+    /// What interrupt `index` is sorted by: its priority, then its identifier.
+    fn key(&self, first: u32, index: usize, active: bool) -> u32 {
+        let index = index & 31;
+        let table = if active {
+            &self.running
+        } else {
+            &self.priority
+        };
+        let group = self.group >> index & 1;
+        (group * GROUP1) | (u32::from(table[index]) << 16) | (first + index as u32)
+    }
+}
+
+/// Whether the guest's CPU interface has the group of this key disabled.
+fn masked(vmcr: u64, key: u32) -> bool {
+    vmcr & (lr::VMCR_VENG0 << u32::from(key & GROUP1 != 0)) == 0
+}
+
+/// ICH_HCR_EL2 for a vCPU with active or pending interrupts outside the list registers.
+fn maintenance(actives_left: bool, pendings_left: bool, vmcr: u64) -> u64 {
+    let mut hcr = lr::HCR_EN;
+    if actives_left {
+        hcr |= lr::HCR_LRENPIE;
+        if vmcr & lr::VMCR_VEOIM != 0 {
+            hcr |= lr::HCR_TDIR;
+        }
+    }
+    if pendings_left {
+        hcr |= lr::HCR_NPIE;
+        let enabled = vmcr & 3;
+        for group in 0..2u32 {
+            if enabled & (lr::VMCR_VENG0 << group) == 0 {
+                hcr |= lr::HCR_VGRP0_EIE << (2 * group);
+            } else if enabled == 3 {
+                // With one group enabled its being disabled changes nothing by itself. And on
+                // QEMU 7.2 VGrp0DIE looks at VENG1: set with VENG1 = 0 it would never end.
+                hcr |= lr::HCR_VGRP0_DIE << (2 * group);
+            }
+        }
+    }
+    hcr
+}
+
+/// A mask of the list registers that exist.
+#[inline]
+fn list_registers<C: CpuInterface>(ci: &C) -> u32 {
+    (1u32 << (ci.lr_count() & 31)) - 1
+}
+
+/// The smallest few of many keys, in order.
+struct Best {
+    keys: [u32; 16],
+    len: usize,
+    room: usize,
+    /// How many were offered.
+    seen: usize,
+}
+
+impl Best {
+    fn new(room: usize) -> Self {
+        Self {
+            keys: [0; 16],
+            len: 0,
+            room: room.min(16),
+            seen: 0,
+        }
+    }
+
+    fn insert(&mut self, key: u32) {
+        self.seen += 1;
+        let sorted = self.taken();
+        // Priority and identifier decide; the group is only carried along.
+        let place = sorted.partition_point(|&k| k & !GROUP1 <= key & !GROUP1);
+        if place >= self.room {
+            return;
+        }
+        self.len = (self.len + 1).min(self.room);
+        if let Some(tail) = self.keys.get_mut(place..self.len) {
+            tail.rotate_right(1);
+            if let Some(first) = tail.first_mut() {
+                *first = key;
+            }
+        }
+    }
+
+    fn taken(&self) -> &[u32] {
+        self.keys.get(..self.len).unwrap_or(&self.keys)
+    }
+}

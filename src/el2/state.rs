@@ -93,7 +93,11 @@ pub struct Fp {
 
 impl Default for Fp {
     fn default() -> Self {
-        Self { v: [0; 32], fpcr: 0, fpsr: 0 }
+        Self {
+            v: [0; 32],
+            fpcr: 0,
+            fpsr: 0,
+        }
     }
 }
 
@@ -101,14 +105,38 @@ macro_rules! v_registers {
     ($op:literal) => {
         concat!(
             ".arch_extension fp\n.arch_extension simd\n",
-            $op, " q0, q1, [{v}, #0]\n", $op, " q2, q3, [{v}, #32]\n",
-            $op, " q4, q5, [{v}, #64]\n", $op, " q6, q7, [{v}, #96]\n",
-            $op, " q8, q9, [{v}, #128]\n", $op, " q10, q11, [{v}, #160]\n",
-            $op, " q12, q13, [{v}, #192]\n", $op, " q14, q15, [{v}, #224]\n",
-            $op, " q16, q17, [{v}, #256]\n", $op, " q18, q19, [{v}, #288]\n",
-            $op, " q20, q21, [{v}, #320]\n", $op, " q22, q23, [{v}, #352]\n",
-            $op, " q24, q25, [{v}, #384]\n", $op, " q26, q27, [{v}, #416]\n",
-            $op, " q28, q29, [{v}, #448]\n", $op, " q30, q31, [{v}, #480]\n",
+            $op,
+            " q0, q1, [{v}, #0]\n",
+            $op,
+            " q2, q3, [{v}, #32]\n",
+            $op,
+            " q4, q5, [{v}, #64]\n",
+            $op,
+            " q6, q7, [{v}, #96]\n",
+            $op,
+            " q8, q9, [{v}, #128]\n",
+            $op,
+            " q10, q11, [{v}, #160]\n",
+            $op,
+            " q12, q13, [{v}, #192]\n",
+            $op,
+            " q14, q15, [{v}, #224]\n",
+            $op,
+            " q16, q17, [{v}, #256]\n",
+            $op,
+            " q18, q19, [{v}, #288]\n",
+            $op,
+            " q20, q21, [{v}, #320]\n",
+            $op,
+            " q22, q23, [{v}, #352]\n",
+            $op,
+            " q24, q25, [{v}, #384]\n",
+            $op,
+            " q26, q27, [{v}, #416]\n",
+            $op,
+            " q28, q29, [{v}, #448]\n",
+            $op,
+            " q30, q31, [{v}, #480]\n",
             ".arch_extension nosimd\n.arch_extension nofp\n",
         )
     };
@@ -214,7 +242,10 @@ pub struct Context {
 impl Context {
     /// The state out of reset.
     pub fn reset(mpidr: u64) -> Self {
-        Self { el1: El1::reset(mpidr), ..Self::default() }
+        Self {
+            el1: El1::reset(mpidr),
+            ..Self::default()
+        }
     }
 
     /// Takes everything off this pCPU.

@@ -11,8 +11,8 @@ use aarch64_cpu::registers::{ICC_SRE_EL2, MPIDR_EL1};
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::el2::regs::{
-    ICC_BPR1_EL1, ICC_CTLR_EL1, ICC_DIR_EL1, ICC_EOIR1_EL1, ICC_IAR1_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1,
-    ICC_SGI1R_EL1,
+    ICC_BPR1_EL1, ICC_CTLR_EL1, ICC_DIR_EL1, ICC_EOIR1_EL1, ICC_IAR1_EL1, ICC_IGRPEN1_EL1,
+    ICC_PMR_EL1, ICC_SGI1R_EL1,
 };
 use crate::el2::{cache, percpu, smp};
 use crate::memory::{Pa, Va};
@@ -147,7 +147,9 @@ pub fn init_cpu(redistributors: &[Block], ppis: &[u32]) -> Result<(), GicError> 
     for word in 0..8 {
         block.write(GICR_IPRIORITYR + 4 * word, PRIORITY * 0x0101_0101);
     }
-    let enabled = ppis.iter().fold(1 << KICK, |bits, ppi| bits | 1u32 << (ppi & 31));
+    let enabled = ppis
+        .iter()
+        .fold(1 << KICK, |bits, ppi| bits | 1u32 << (ppi & 31));
     block.write(GICR_ISENABLER0, enabled);
 
     // SRE and Enable: system registers here, and EL1 may have its (virtual) ones.
@@ -170,10 +172,21 @@ fn find(regions: &[Block], mpidr: u64) -> Option<Block> {
             let low = u64::from(region.read(offset + GICR_TYPER));
             let high = u64::from(region.read(offset + GICR_TYPER + 4));
             // GICv4 has two more frames of 64 KiB.
-            let size = if low & TYPER_VLPIS != 0 { 0x4_0000 } else { 0x2_0000 };
+            let size = if low & TYPER_VLPIS != 0 {
+                0x4_0000
+            } else {
+                0x2_0000
+            };
             if high == affinity {
-                let (va, pa) = (region.va.wrapping_add(offset), region.pa.wrapping_add(offset));
-                return Some(Block { va, pa, length: size });
+                let (va, pa) = (
+                    region.va.wrapping_add(offset),
+                    region.pa.wrapping_add(offset),
+                );
+                return Some(Block {
+                    va,
+                    pa,
+                    length: size,
+                });
             }
             if low & TYPER_LAST != 0 {
                 break;
@@ -191,7 +204,10 @@ pub fn enable_spi(intid: u32) {
     let route = base.wrapping_add(GICD_IROUTER + 8 * u64::from(intid));
     write32(route, affinity as u32);
     write32(route.wrapping_add(4), (affinity >> 32) as u32);
-    write32(base.wrapping_add(GICD_ISENABLER + u64::from(intid / 32) * 4), 1 << (intid % 32));
+    write32(
+        base.wrapping_add(GICD_ISENABLER + u64::from(intid / 32) * 4),
+        1 << (intid % 32),
+    );
 }
 
 /// Acknowledges the most important pending interrupt, if there is one.
@@ -217,21 +233,35 @@ pub fn complete(intid: u32) {
 /// Makes PPI `intid` of this CPU active or inactive: what the vCPU that is loaded left of it.
 #[inline(always)]
 pub fn set_active(intid: u32, active: bool) {
-    let register = if active { GICR_ISACTIVER0 } else { GICR_ICACTIVER0 };
-    write32(percpu::this().redistributor.get().wrapping_add(register), 1 << (intid & 31));
+    let register = if active {
+        GICR_ISACTIVER0
+    } else {
+        GICR_ICACTIVER0
+    };
+    write32(
+        percpu::this().redistributor.get().wrapping_add(register),
+        1 << (intid & 31),
+    );
 }
 
 /// Whether PPI `intid` of this CPU is active.
 #[inline(always)]
 pub fn is_active(intid: u32) -> bool {
-    let bits = read32(percpu::this().redistributor.get().wrapping_add(GICR_ISACTIVER0));
+    let bits = read32(
+        percpu::this()
+            .redistributor
+            .get()
+            .wrapping_add(GICR_ISACTIVER0),
+    );
     bits & 1 << (intid & 31) != 0
 }
 
 /// Sends the kick to pCPU `id`.
 #[inline(always)]
 pub fn kick(id: usize) {
-    let Some(target) = percpu::block(id) else { return };
+    let Some(target) = percpu::block(id) else {
+        return;
+    };
     let mpidr = target.mpidr.get();
     // ICC_SGI1R_EL1 (IHI 0069 12.2.19): Aff3, RS, Aff2, INTID, Aff1, target list of 16.
     let aff = |n: u32| mpidr >> n & 0xff;

@@ -1,6 +1,6 @@
 //! The protocol: checks, counts and the last line.
 
-use core::fmt::LowerHex;
+use core::fmt::Debug;
 use core::sync::atomic::{AtomicU32, Ordering};
 use guest_rt::println;
 
@@ -19,12 +19,17 @@ pub fn failed(name: &str, got: impl core::fmt::Display, want: impl core::fmt::Di
     println!("FAIL {name}: got {got}, want {want}");
 }
 
-/// Checks that two numbers are the same.
-pub fn equal<T: PartialEq + LowerHex>(name: &str, got: T, want: T) {
+/// Says that something cannot be tested here, and why. It counts neither way.
+pub fn skipped(name: &str, why: &str) {
+    println!("SKIP {name}: {why}");
+}
+
+/// Checks that two numbers, or two tuples of them, are the same.
+pub fn equal<T: PartialEq + Debug>(name: &str, got: T, want: T) {
     if got == want {
         passed(name);
     } else {
-        failed(name, format_args!("{got:#x}"), format_args!("{want:#x}"));
+        failed(name, format_args!("{got:x?}"), format_args!("{want:x?}"));
     }
 }
 

@@ -6,6 +6,7 @@ use core::arch::asm;
 use guest_rt::{head, psci};
 
 /// Calls with a pattern in x1 to x17 and gives back all of x0 to x17.
+#[macro_export]
 macro_rules! call {
     ($instruction:literal, $function:expr) => {{
         let mut x: [u64; 18] = core::array::from_fn(|n| 0x1111_0000_0000_0000 + n as u64);

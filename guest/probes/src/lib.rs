@@ -1,10 +1,30 @@
 //! Probes: one small guest for each behaviour under test.
 //!
 //! Each prints `PASS <name>` or `FAIL <name>: got …, want …` for each thing it checks, then
-//! `END passed=N failed=M`, and switches the machine off. What it wants is what the architecture
-//! says; where the board shows the same without a hypervisor, that was tried.
+//! `END passed=N failed=M`, and switches the machine off. `SKIP` lines say what this machine cannot
+//! show, `INFO` lines what is of interest but neither right nor wrong. What a probe wants is what
+//! the architecture says; that the bare board shows it too was tried.
 #![cfg(target_os = "none")]
 #![no_std]
 
+pub mod align;
 pub mod check;
+pub mod dabort;
+pub mod debug;
+pub mod fiq;
+pub mod fp;
+pub mod gic;
 pub mod hvc;
+pub mod iabort;
+pub mod illegal;
+pub mod irq;
+pub mod isv0;
+pub mod pl011;
+pub mod serror;
+pub mod smc;
+pub mod state;
+pub mod svc;
+pub mod sysreg;
+pub mod timer;
+pub mod user;
+pub mod wfi;

@@ -1,7 +1,7 @@
 //! `make test`: every check there is, one after the other, and one line at the end.
 
 use crate::{
-    BARE, Error, Result,
+    BARE, Error, Result, bench,
     build::{self, Profile},
     panics, root,
 };
@@ -120,6 +120,10 @@ fn steps(full: bool) -> Vec<Step> {
                 let built = build::publish(&build::hypervisor(Profile::Release)?)?;
                 panics::compare(&built.elf).map(judged)
             }),
+        ),
+        (
+            "instructions of each operation",
+            Box::new(|| bench::compare().map(judged)),
         ),
     ]
 }

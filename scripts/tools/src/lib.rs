@@ -1,6 +1,7 @@
 //! What stands behind the make verbs, and what the system tests share with them: building the
 //! hypervisor and its guests, QEMU's command line, and a watched QEMU process.
 
+pub mod bench;
 pub mod build;
 pub mod check;
 pub mod error;

@@ -3,7 +3,7 @@
 //! Everything else is told by the variables that the Makefile lists (SMP, MEM, CPU, …).
 
 use mezzanine_tools::{
-    Error, Result, build,
+    Error, Result, bench, build,
     build::Profile,
     check, panics,
     qemu::Machine,
@@ -26,6 +26,7 @@ usage: mezzanine-tools VERB
   run-bare          boot the guest benos in QEMU without the hypervisor
   test [--all]      every check that CI makes
   lint              rustfmt and clippy alone
+  bench [--accept]  count the instructions of each operation; keep the figures
   panics [--accept] count the panics that an exit can reach; keep the figures
   panics FILE ROOT… print the count for an ELF, from these functions on";
 
@@ -82,6 +83,8 @@ fn dispatch(arguments: &[&str]) -> Result<i32> {
         ["test"] => check::all(false),
         ["test", "--all"] => check::all(true),
         ["lint"] => check::lint(),
+        ["bench"] => bench::compare().map(|good| i32::from(!good)),
+        ["bench", "--accept"] => bench::accept().map(|()| 0),
         ["panics"] => {
             let built = build::publish(&build::hypervisor(Profile::Release)?)?;
             panics::compare(&built.elf).map(|good| i32::from(!good))

@@ -51,12 +51,17 @@ const SPSR_EL1H: u64 = 0x3c5;
 pub type User = extern "C" fn(u64) -> !;
 
 /// Runs `user` at EL0 on the stack that ends at `stack`, with `argument` in its x0, until the
-/// handler of an exception calls [`leave`]; gives back the value passed there. IRQs are unmasked
-/// meanwhile and masked afterwards.
+/// handler of an exception calls [`leave`]; gives back the value passed there. Interrupts are
+/// unmasked meanwhile and masked afterwards.
 pub fn enter(user: User, stack: usize, argument: u64) -> u64 {
+    enter_with(user, stack, argument, SPSR_EL0)
+}
+
+/// The same with a PSTATE of the caller's choice, as SPSR_EL1 has it. It must be one of EL0.
+pub fn enter_with(user: User, stack: usize, argument: u64, spsr: u64) -> u64 {
     // SAFETY: code runs at EL0 with what the MMU lets EL0 have; `el0_left` restores the registers
     // that a call must preserve.
-    unsafe { el0_enter(user as *const () as usize, stack, argument, SPSR_EL0) }
+    unsafe { el0_enter(user as *const () as usize, stack, argument, spsr) }
 }
 
 /// Makes the exception's return go to the code behind [`enter`], with `value` as its result.

@@ -83,8 +83,8 @@ const USER_DATA: u64 = RAM | USER;
 /// MAIR_EL1: attribute 0 Device-nGnRE, 1 Normal write-back, 2 Normal non-cacheable.
 pub const MAIR: u64 = 0x44_ff_04;
 /// TCR_EL1: T0SZ = 25 (39 bits), walks cacheable (IRGN0, ORGN0) and inner shareable (SH0), 4 KiB
-/// pages (TG0 = 0), no walks by TTBR1 (EPD1), 36 bits of physical address (IPS = 1).
-pub const TCR: u64 = 25 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 23 | 1 << 32;
+/// pages (TG0 = 0), no walks by TTBR1 (EPD1), 40 bits of physical address (IPS = 2).
+pub const TCR: u64 = 25 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 23 | 2 << 32;
 /// SCTLR_EL1: MMU on (M), SP alignment checked (SA, SA0), data and instruction caches on (C, I),
 /// DC ZVA, CTR_EL0 and WFI not trapped from EL0 (DZE, UCT, nTWI, nTWE), and the bits that are RES1.
 pub const SCTLR: u64 = 0x30d0_0800

@@ -323,9 +323,9 @@ static EXPECTED: [Expectation; MAX_CPUS] = [const {
 /// Runs `f`. If an instruction in it raises a synchronous exception, that instruction is skipped
 /// and the exception given back, as seen in the registers.
 ///
-/// After an instruction abort or a PC alignment fault there is no instruction to be skipped: the
-/// code goes on at x30, as if the bad address had been a function that returned. So jump with
-/// `blr`.
+/// Where the CPU had gone astray (a PC outside the program's code, or misaligned) there is no
+/// instruction to be skipped: the code goes on at x30, as if the bad address had been a function
+/// that returned. So go there with `blr`.
 pub fn expect_fault(f: impl FnOnce()) -> Option<Fault> {
     let mine = &EXPECTED[arch::cpu()];
     // SAFETY: only this CPU uses the element, and its handler only while `armed` is set.
@@ -358,11 +358,11 @@ fn record_expected(frame: &mut Frame) -> bool {
             });
         }
     }
-    frame.elr = match frame.class() {
-        class::INSTRUCTION_ABORT | class::INSTRUCTION_ABORT_LOWER | class::PC_ALIGNMENT => {
-            frame.x[30]
-        }
-        _ => frame.elr + 4,
+    let text = crate::mmu::layout().text;
+    frame.elr = if text.contains(&frame.elr) && frame.class() != class::PC_ALIGNMENT {
+        frame.elr + 4
+    } else {
+        frame.x[30]
     };
     frame.spsr &= !SPSR_IL;
     true

@@ -3,6 +3,7 @@
 
 pub mod esr;
 pub mod inject;
+pub mod pstate;
 
 #[cfg(target_os = "none")]
 mod abort;

@@ -1,3 +1,68 @@
-//! What a guest sees: pure state machines over register reads and writes.
+//! What a guest sees: pure state machines over register reads and writes, and the memory map
+//! in which a guest finds them, which is that of QEMU's `virt` board.
 
+pub mod pl011;
+pub mod psci;
+#[cfg(test)]
+mod tests;
+pub mod timer;
 pub mod vgic;
+
+use crate::memory::Ipa;
+
+/// IPA of the distributor.
+pub const GICD_BASE: u64 = 0x0800_0000;
+/// Size of the distributor, in bytes.
+pub const GICD_SIZE: u64 = 0x1_0000;
+/// IPA of vCPU 0's redistributor; the others follow.
+pub const GICR_BASE: u64 = 0x080a_0000;
+/// Size of one redistributor, in bytes: the frames RD_base and SGI_base.
+pub const GICR_STRIDE: u64 = 0x2_0000;
+/// IPA of the PL011.
+pub const UART_BASE: u64 = 0x0900_0000;
+/// Size of the PL011, in bytes.
+pub const UART_SIZE: u64 = 0x1000;
+
+/// INTID of the PL011: SPI 1.
+pub const UART_INTID: u32 = 33;
+/// INTID of the virtual timer's PPI.
+pub const VIRTUAL_TIMER_INTID: u32 = 27;
+/// INTID of the physical timer's PPI.
+pub const PHYSICAL_TIMER_INTID: u32 = 30;
+
+/// The device register at an IPA.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// The distributor, and the offset in it.
+    Dist(u64),
+    /// The redistributor of a vCPU, and the offset in its two frames.
+    Redist {
+        /// Whose it is.
+        vcpu: usize,
+        /// From RD_base, in bytes.
+        offset: u64,
+    },
+    /// The PL011, and the offset in it.
+    Uart(u64),
+    /// No device.
+    None,
+}
+
+/// Finds the device register at `ipa`, for a VM of `vcpus` vCPUs.
+#[inline]
+pub fn route(ipa: Ipa, vcpus: usize) -> Target {
+    let ipa = ipa.get();
+    let redist = ipa.wrapping_sub(GICR_BASE);
+    if redist < vcpus as u64 * GICR_STRIDE {
+        Target::Redist {
+            vcpu: (redist / GICR_STRIDE) as usize,
+            offset: redist % GICR_STRIDE,
+        }
+    } else if ipa.wrapping_sub(UART_BASE) < UART_SIZE {
+        Target::Uart(ipa - UART_BASE)
+    } else if ipa.wrapping_sub(GICD_BASE) < GICD_SIZE {
+        Target::Dist(ipa - GICD_BASE)
+    } else {
+        Target::None
+    }
+}

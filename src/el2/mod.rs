@@ -7,6 +7,7 @@ pub mod fatal;
 pub mod features;
 pub mod head;
 pub mod layout;
+pub mod lock;
 pub mod lrs;
 pub mod mmu;
 pub mod percpu;

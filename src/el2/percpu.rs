@@ -24,6 +24,9 @@ pub struct PerCpu {
     pub window_open: Cell<bool>,
     /// Address of the vCPU that is loaded, 0 if none: for the fatal report.
     pub current: Cell<usize>,
+    /// Ranks of the locks that it holds, one bit each (lock.rs).
+    #[cfg(debug_assertions)]
+    pub locks_held: Cell<u32>,
 }
 
 // SAFETY: the cells are used by one pCPU each; others only ever see `id` and `mpidr`, which don't
@@ -39,6 +42,8 @@ impl PerCpu {
             redistributor: Cell::new(Va::new(0)),
             window_open: Cell::new(false),
             current: Cell::new(0),
+            #[cfg(debug_assertions)]
+            locks_held: Cell::new(0),
         }
     }
 }

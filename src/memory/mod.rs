@@ -1,6 +1,7 @@
 //! Memory: addresses, frames, stage-2 tables and checked access to guest memory.
 
 mod addr;
+pub mod frames;
 #[cfg(target_os = "none")]
 pub mod heap;
 #[cfg(target_os = "none")]

@@ -396,7 +396,7 @@ impl Bank {
             &self.priority
         };
         let group = self.group >> index & 1;
-        group * GROUP1 | u32::from(table[index]) << 16 | (first + index as u32)
+        (group * GROUP1) | (u32::from(table[index]) << 16) | (first + index as u32)
     }
 }
 

@@ -37,10 +37,7 @@ impl GuestRam {
 
     /// Its length in bytes.
     pub fn length(&self) -> u64 {
-        self.runs
-            .iter()
-            .map(|run| run.frames.wrapping_mul(BLOCK_SIZE))
-            .sum()
+        self.runs.iter().map(|run| run.frames.wrapping_mul(BLOCK_SIZE)).sum()
     }
 
     /// Its runs with their IPAs, for stage 2.
@@ -92,11 +89,7 @@ impl GuestRam {
             // SAFETY: `length` is at most `bytes.len()` and inside the window; the two can't
             // overlap, since a window shows what EL2 maps nowhere else.
             unsafe {
-                core::ptr::copy_nonoverlapping(
-                    bytes.as_ptr(),
-                    at.get() as *mut u8,
-                    length as usize,
-                );
+                core::ptr::copy_nonoverlapping(bytes.as_ptr(), at.get() as *mut u8, length as usize);
             }
         })
     }

@@ -2,20 +2,25 @@
 //! machine does, not what the hypervisor happens to do.
 
 use crate::harness::{Case, Profile, Test};
-
-/// Each probe, and the least number of checks it makes.
-const PROBES: [(&str, u32, u64); 1] = [("hvc", 1, 9)];
+use crate::probes::{PROBES, Probe};
 
 /// The tests of this area.
 pub fn tests() -> Vec<Test> {
-    let test = |&(probe, smp, checks): &(&'static str, u32, u64)| {
-        Test::without_hypervisor(format!("bare/{probe}"), move |config| {
-            let outcome = Case::bare(config, probe).run()?;
-            outcome.expect_pass("", checks)?;
+    let test = |probe: Probe| {
+        Test::without_hypervisor(format!("bare/{}", probe.name), move |config| {
+            let mut case = Case::bare(config, probe.name);
+            if probe.calls_firmware {
+                case = case.properties(&["virtualization=on"]);
+            }
+            if probe.timed {
+                case = case.counting_instructions();
+            }
+            let outcome = case.run()?;
+            outcome.expect_pass("", probe.checks)?;
             outcome.expect_off()
         })
-        .smp(&[smp])
+        .smp(&[1])
         .profile(Profile::Release)
     };
-    PROBES.iter().map(test).collect()
+    PROBES.into_iter().map(test).collect()
 }

@@ -55,6 +55,8 @@ pub fn tests() -> Vec<Test> {
         .smp(&[2]),
         Test::new("console/whole-lines", |config| {
             let outcome = Case::new(config).run()?;
+            outcome.expect_line("alpha", &["abcde"])?;
+            outcome.expect_line("beta", &["abcde"])?;
             // Whatever is printed stands behind a name, and a VM's own name only.
             let torn = outcome.all_lines().find(|line| {
                 let names = line.matches("[alpha] ").count() + line.matches("[beta] ").count();

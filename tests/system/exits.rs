@@ -1,20 +1,20 @@
 //! Every kind of exit, each by a guest of its own that checks what it gets.
 
 use crate::harness::{Case, Test, Vm};
-
-/// The probes of one vCPU that end by themselves, and the least number of checks each makes.
-const PROBES: [(&str, u64); 1] = [("hvc", 9)];
+use crate::probes::{PROBES, Probe};
 
 /// The tests of this area.
 pub fn tests() -> Vec<Test> {
-    let test = |&(probe, checks): &(&'static str, u64)| {
-        Test::new(format!("exits/{probe}"), move |config| {
-            let outcome = Case::new(config)
-                .vm(Vm::new("p").kernel(probe).cpus(1))
-                .run()?;
-            outcome.expect_pass("p", checks)?;
+    let test = |probe: Probe| {
+        Test::new(format!("exits/{}", probe.name), move |config| {
+            let mut case = Case::new(config).vm(Vm::new("p").kernel(probe.name).cpus(1));
+            if probe.timed {
+                case = case.counting_instructions();
+            }
+            let outcome = case.run()?;
+            outcome.expect_pass("p", probe.checks)?;
             outcome.expect_status(0)
         })
     };
-    PROBES.iter().map(test).collect()
+    PROBES.into_iter().map(test).collect()
 }

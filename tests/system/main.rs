@@ -12,6 +12,7 @@ mod demo;
 mod descriptions;
 mod exits;
 mod harness;
+mod probes;
 
 use std::process::ExitCode;
 

@@ -24,7 +24,7 @@ macro_rules! checks {
 
         // A comparator in the past: due at once.
         irq::forget();
-        arm(now() - ms(1), ENABLE);
+        arm(now().saturating_sub(ms(1)), ENABLE);
         check::equal(
             concat!($kind, ".past-istatus"),
             mrs!($ctl) & 7,

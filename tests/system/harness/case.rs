@@ -45,6 +45,8 @@ impl Case {
         let image = root().join(format!("target/guests/{guest}.img"));
         let mut case = Case::boot(config, image);
         case.machine.properties.clear();
+        // As little RAM as a VM would have: probes look for the end of it.
+        case.machine.memory = "256M".into();
         case
     }
 

@@ -268,11 +268,6 @@ impl Vm {
         self.stage2.lock().translate(ipa).is_some()
     }
 
-    /// Whether `ipa` lies in its RAM.
-    pub fn is_ram(&self, ipa: u64) -> bool {
-        ipa.checked_sub(RAM_BASE.get()).is_some_and(|offset| offset < self.ram.length())
-    }
-
     /// Notes that `vcpu` comes to `pcpu`; true if another vCPU of this VM was there last, so that
     /// the two could meet in its TLB: they share the VMID, and may share an ASID.
     #[inline(always)]

@@ -11,6 +11,8 @@ pub mod life;
 mod prepare;
 #[cfg(target_os = "none")]
 pub mod schedule;
+#[cfg(target_os = "none")]
+mod start;
 pub mod tree;
 #[cfg(target_os = "none")]
 mod vcpu;
@@ -18,5 +20,7 @@ mod vcpu;
 pub use frame::Frame;
 #[cfg(target_os = "none")]
 pub use instance::{Vm, note_failure, off_if_last, stay};
+#[cfg(target_os = "none")]
+pub use start::{Blob, ipa_bits, pa_bits, start_all};
 #[cfg(target_os = "none")]
 pub use vcpu::{State, Vcpu};

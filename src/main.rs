@@ -11,23 +11,28 @@ fn main() {
 
 #[cfg(target_os = "none")]
 mod bare {
-    use aarch64_cpu::registers::MPIDR_EL1;
     use log::info;
-    use mezzanine::el2::{features, mmu, percpu, smp, traps};
+    use mezzanine::el2::percpu::{self, PerCpu};
+    use mezzanine::el2::{features, lrs, mmu, smp, traps};
+    use mezzanine::exit::{interrupt, run};
     use mezzanine::memory::Pa;
     use mezzanine::platform::boot::{self, give_up, must};
     use mezzanine::platform::cmdline::CommandLine;
     use mezzanine::platform::machine::Machine;
-    use mezzanine::platform::{console, power};
-    use tock_registers::interfaces::Readable;
+    use mezzanine::platform::{console, gic, timer};
+    use mezzanine::vm::{self, schedule};
+
+    /// The demo: a VM description like any other, made by build.rs.
+    static DEMO: &vm::Blob<[u8]> =
+        &vm::Blob(*include_bytes!(concat!(env!("OUT_DIR"), "/demo.dtb")));
+
+    /// Time slices a second.
+    const SLICES: u64 = 100;
 
     /// The boot CPU comes here from head.rs: at EL2, translation on, on the boot stack.
     #[unsafe(no_mangle)]
     extern "C" fn kernel_main(tree: u64, image: u64, level: u64) -> ! {
-        if let Some(block) = percpu::block(0) {
-            percpu::adopt(block);
-            block.mpidr.set(MPIDR_EL1.get() & 0xff_00ff_ffff);
-        }
+        percpu::adopt_boot();
         let image = Pa::new(image);
         // SAFETY: the boot CPU, once, on the boot map.
         must("EL2's map", unsafe { mmu::init(image) });
@@ -38,31 +43,39 @@ mod bare {
         let machine = Machine::new(&tree).unwrap_or_else(|error| give_up(error));
         let command_line = CommandLine::new(machine.bootargs);
         console::init_log(command_line.log);
-        info!("Mezzanine at EL2, entered at EL{level}, image at {image}");
+        info!("Mezzanine, entered at EL{level}, runs at EL2, loaded at {image}");
 
         let claimed = boot::claimed(image, tree_region, &machine);
         let heap = boot::init_heap(&machine, &claimed);
         let stack = boot::init_stacks(0);
-        traps::init();
-        features::init();
-        let _ = (heap, stack);
-        let regions = boot::init_gic(&machine);
-        let _ = regions;
-        smp::set_online(0);
+        boot::init_gic(&machine, interrupt::init(&machine));
+        init_cpu(0);
+        gic::enable_spi(machine.console.intid);
         let pcpus = boot::start_secondaries(&machine);
-        info!("{pcpus} pCPUs");
-        power::off(0)
+        must("the run queue", schedule::init(pcpus, timer::frequency() / SLICES));
+
+        let blob = boot::description(&machine).unwrap_or(&DEMO.0);
+        let frames = boot::frames(&machine, &claimed, heap);
+        vm::start_all(blob, frames, pcpus, &command_line);
+        smp::open_gate();
+        mmu::on_stack(stack, run::pcpu_main)
     }
 
     /// Every other pCPU comes here from head.rs, on its own stack.
     #[unsafe(no_mangle)]
-    extern "C" fn secondary_main(block: &'static percpu::PerCpu) -> ! {
+    extern "C" fn secondary_main(block: &'static PerCpu) -> ! {
+        init_cpu(block.id.get());
+        smp::wait_at_gate();
+        run::pcpu_main()
+    }
+
+    /// What each pCPU sets up for itself.
+    fn init_cpu(id: usize) {
         traps::init();
         features::init();
-        smp::set_online(block.id.get());
-        loop {
-            mezzanine::el2::cache::wfi();
-        }
+        boot::init_gic_cpu();
+        lrs::init();
+        smp::set_online(id);
     }
 
     /// An image that was entered at EL1.

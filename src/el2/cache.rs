@@ -44,6 +44,8 @@ instruction! {
     ic_ialluis: "ic ialluis";
     /// Wait for an interrupt: EL2's idle pCPU.
     wfi: "wfi";
+    /// Wait for an event.
+    wfe: "wfe";
     /// Tell the core that this is a spin loop.
     yield_now: "yield";
     /// Send an event, for CPUs in the pen (head.rs).

@@ -16,6 +16,8 @@ pub struct Features {
     pub tpidr2: bool,
     /// SCXTNUM_ELx exist.
     pub scxtnum: bool,
+    /// FEAT_RAS: a virtual SError has a syndrome.
+    pub ras: bool,
     /// Any of the registers of [`super::state::Untrappable`].
     pub untrappable: bool,
 }
@@ -28,6 +30,7 @@ static mut FEATURES: Features = Features {
     pauth: false,
     tpidr2: false,
     scxtnum: false,
+    ras: false,
     untrappable: false,
 };
 
@@ -152,6 +155,7 @@ pub fn init() {
     let tpidr2 = (own[PFR1] >> 24) & 0xf != 0;
     let csv2 = (own[PFR0] >> 56) & 0xf;
     let scxtnum = csv2 >= 2 || (csv2 == 1 && (own[PFR1] >> 32) & 0xf >= 2);
+    let ras = (own[PFR0] >> 28) & 0xf != 0;
     let first = FIRST.swap(false, Ordering::AcqRel);
     if first {
         // SAFETY: the boot CPU, alone.
@@ -160,6 +164,7 @@ pub fn init() {
                 pauth,
                 tpidr2,
                 scxtnum,
+                ras,
                 untrappable: tpidr2 || scxtnum,
             };
         }

@@ -287,6 +287,23 @@ pub fn map_stacks(id: usize, memory: Pa) -> Result<(), MapError> {
     )
 }
 
+/// Leaves the boot stack for the pCPU's own, whose `top` is given, and goes on with `next`.
+pub fn on_stack(top: Va, next: fn() -> !) -> ! {
+    // SAFETY: `top` is the top of a mapped stack of this pCPU's that is not in use; nothing on the
+    // old one is needed any more, since `next` does not return.
+    unsafe {
+        core::arch::asm!(
+            "mov sp, {top}",
+            "mov x29, #0",
+            "mov x30, #0",
+            "br {next}",
+            top = in(reg) top.get(),
+            next = in(reg) next as usize,
+            options(noreturn)
+        )
+    }
+}
+
 /// Bytes of memory that a pCPU's stacks take.
 pub const STACKS_SIZE: u64 = layout::STACK_SIZE + layout::EMERGENCY_SIZE;
 

@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 
-use aarch64_cpu::registers::TPIDR_EL2;
+use aarch64_cpu::registers::{MPIDR_EL1, TPIDR_EL2};
 use tock_registers::interfaces::{Readable, Writeable};
 
 use super::layout::MAX_PCPUS;
@@ -63,7 +63,12 @@ pub fn this() -> &'static PerCpu {
     unsafe { &*(TPIDR_EL2.get() as *const PerCpu) }
 }
 
-/// Makes `block` this pCPU's: the boot CPU's first act.
-pub fn adopt(block: &'static PerCpu) {
-    TPIDR_EL2.set(core::ptr::from_ref(block) as u64);
+/// Takes the first block: the boot CPU's first act.
+pub fn adopt_boot() {
+    let [first, ..] = &BLOCKS;
+    first.mpidr.set(MPIDR_EL1.get() & AFFINITY);
+    TPIDR_EL2.set(core::ptr::from_ref(first) as u64);
 }
+
+/// The affinity fields of MPIDR_EL1.
+pub const AFFINITY: u64 = 0xff_00ff_ffff;

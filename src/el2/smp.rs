@@ -110,6 +110,22 @@ pub fn el3_poke(register: Pa, value: u32) {
 /// Bit n: pCPU n runs.
 static ONLINE: AtomicU64 = AtomicU64::new(0);
 
+static GATE: AtomicBool = AtomicBool::new(false);
+
+/// Lets the secondaries go: the run queue is there.
+pub fn open_gate() {
+    GATE.store(true, Ordering::Release);
+    cache::dsb_ishst();
+    cache::sev();
+}
+
+/// A secondary waits for the boot CPU.
+pub fn wait_at_gate() {
+    while !GATE.load(Ordering::Acquire) {
+        cache::wfe();
+    }
+}
+
 /// Marks pCPU `id` as running; the boot CPU waits for it.
 pub fn set_online(id: usize) {
     ONLINE.fetch_or(1 << id, Ordering::Release);

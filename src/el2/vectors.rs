@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | 0x000–0x180 | EL2 with SP_EL0 | never used: fatal |
 //! | 0x200–0x380 | EL2 with SP_EL2 | EL2 runs with interrupts masked, so any is a bug: fatal |
-//! | 0x400–0x580 | EL1 or EL0, AArch64 | an exit: `run` returns |
-//! | 0x600–0x780 | EL0, AArch32 | an exit too |
+//! | 0x400–0x580 | below, EL1 being AArch64 | an exit: `run` returns. EL0 may be AArch32: SPSR tells |
+//! | 0x600–0x780 | below, EL1 being AArch32 | can't be, HCR_EL2.RW being 1; an exit all the same |
 //!
 //! **An exit** stores the guest's general registers in the [`Frame`] that [`enter`] was given,
 //! restores EL2's own callee-saved registers and returns from `enter` with the kind of vector.

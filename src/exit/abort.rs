@@ -22,7 +22,7 @@ pub fn data(guest: &mut Guest, esr: Esr) -> Next {
     let (Some(ipa), Some(access)) = (ipa, abort.access()) else {
         return not_emulated(guest, esr, abort.fault(), ipa, abort.cache_maintenance());
     };
-    match route(ipa.get()) {
+    match route(ipa, guest.vm.vcpus.len()) {
         Target::None => return not_emulated(guest, esr, abort.fault(), Some(ipa), false),
         target => emulate(guest, target, access),
     }
@@ -86,12 +86,12 @@ fn uart_read(guest: &mut Guest, offset: u64, size: u32) -> u64 {
 
 fn uart_write(guest: &mut Guest, offset: u64, size: u32, value: u64) {
     let mut uart = guest.vm.uart.lock();
-    let effect = uart.write(offset, size, value as u32);
-    if let Some(level) = effect.level {
+    let (transmit, change) = uart.write(offset, size, value as u32);
+    if let Some(level) = change {
         set_uart_level(guest, level);
     }
     drop(uart);
-    if let Some(byte) = effect.transmit {
+    if let Some(byte) = transmit {
         console::vm_byte(guest.vm.id, byte);
     }
 }

@@ -5,6 +5,8 @@ use tock_registers::interfaces::{Readable, Writeable};
 
 use super::esr::Esr;
 use super::inject::{self, Exception};
+use super::pstate;
+use crate::device::timer::virtual_deadline;
 use crate::device::vgic::Effects;
 use crate::el2::features::{features, id_register};
 use crate::el2::lrs::ListRegisters;
@@ -113,7 +115,8 @@ impl Guest {
     /// Goes on behind the trapped instruction.
     #[inline(always)]
     pub fn skip(&mut self, esr: Esr) {
-        self.state.frame.pc = self.state.frame.pc.wrapping_add(esr.instruction_length());
+        let frame = &mut self.state.frame;
+        (frame.pc, frame.pstate) = pstate::step_over(esr, frame.pc, frame.pstate);
     }
 
     /// The guest takes `exception` at EL1, as if the CPU had raised it.
@@ -177,31 +180,37 @@ impl Guest {
     /// Sets the level of the emulated physical timer's interrupt, and arms the host's timer for
     /// whatever comes first.
     pub fn check_physical_timer(&mut self) {
-        if self.state.timer.is_enabled() {
-            let level = self.state.timer.level(timer::now());
-            let mut vgic = self.vm.vgic.lock();
-            let effects = vgic.set_level(self.vcpu.index, PHYSICAL_TIMER_INTID, level);
-            let more = vgic.deliver(self.vcpu.index, &mut self.lrs);
-            drop(vgic);
-            self.notify((effects | more).without(self.vcpu.index));
+        if self.state.timer.deadline().is_some() {
+            self.physical_timer_changed();
+        } else {
+            self.arm();
         }
+    }
+
+    /// The guest has written a register of its physical timer: the line follows at once, and goes
+    /// down too.
+    pub fn physical_timer_changed(&mut self) {
+        let level = self.state.timer.output(timer::now());
+        let mut vgic = self.vm.vgic.lock();
+        let effects = vgic.set_level(self.vcpu.index, PHYSICAL_TIMER_INTID, level);
+        let more = vgic.deliver(self.vcpu.index, &mut self.lrs);
+        drop(vgic);
+        self.notify((effects | more).without(self.vcpu.index));
         self.arm();
     }
 
     /// Arms the host's timer for the first of: end of slice, others' deadlines, the guest's
     /// physical timer.
     pub fn arm(&self) {
-        let own = self.state.timer.deadline(timer::now());
+        let own = self.state.timer.deadline();
         timer::arm(earliest(earliest(self.slice_end, self.next_event), own));
     }
 
     /// When the first of the guest's timers fires, as a physical count: for a vCPU that blocks.
     pub fn deadline(&self) -> Option<u64> {
-        let control = CNTV_CTL_EL0.get();
-        // ENABLE and not IMASK.
-        let armed = control & 0b11 == 0b01;
-        let virt = armed.then(|| CNTV_CVAL_EL0.get().wrapping_add(CNTVOFF_EL2.get()));
-        earliest(virt, self.state.timer.deadline(timer::now()))
+        let (control, compare) = (CNTV_CTL_EL0.get(), CNTV_CVAL_EL0.get());
+        let virt = virtual_deadline(timer::now(), control, compare, CNTVOFF_EL2.get());
+        earliest(virt, self.state.timer.deadline())
     }
 
     /// What peers have asked for; whether the vCPU leaves for it.

@@ -6,7 +6,7 @@ use tock_registers::interfaces::Readable;
 use super::esr::{Ec, Esr};
 use super::guest::{Guest, Next};
 use super::inject::Exception;
-use super::{Exit, abort, call, fault, interrupt, sysreg, wait};
+use super::{Exit, pstate, abort, call, fault, interrupt, sysreg, wait};
 
 /// Handles one exit. gdb's first breakpoint: `docs/exceptions.md` follows each class from here.
 #[inline(never)]
@@ -46,14 +46,14 @@ fn other(guest: &mut Guest, esr: Esr) -> Next {
     match esr.ec() {
         // Not offered, by CPTR_EL2 and HCR_EL2; AArch32 coprocessors of EL0 likewise.
         Ec::UNKNOWN
-        | Ec::SVE_ACCESS
-        | Ec::SME_ACCESS
-        | Ec::PAUTH_TRAP
-        | Ec::CP15
-        | Ec::CP15_PAIR
-        | Ec::CP14
+        | Ec::SVE
+        | Ec::SME
+        | Ec::PAUTH
+        | Ec::CP15_MCR
+        | Ec::CP15_MCRR
+        | Ec::CP14_MCR
         | Ec::CP14_LDC
-        | Ec::CP14_PAIR
+        | Ec::CP14_MRRC
         | Ec::VMRS
         | Ec::LS64
         | Ec::ERET => coprocessor(guest, esr),
@@ -63,14 +63,14 @@ fn other(guest: &mut Guest, esr: Esr) -> Next {
         | Ec::ILLEGAL_STATE
         | Ec::PC_ALIGNMENT
         | Ec::SP_ALIGNMENT
-        | Ec::FP_EXCEPTION64
-        | Ec::FP_EXCEPTION32
+        | Ec::FP64
+        | Ec::FP32
         | Ec::BRK
         | Ec::BKPT32
         | Ec::BREAKPOINT_LOWER
         | Ec::STEP_LOWER
         | Ec::WATCHPOINT_LOWER
-        | Ec::PAUTH_FAILURE
+        | Ec::PAC_FAIL
         | Ec::BRANCH_TARGET => guest.inject(Exception::reflect(esr, FAR_EL2.get())),
         _ => fault::stop(guest, esr, "no such exit is known"),
     }
@@ -79,7 +79,7 @@ fn other(guest: &mut Guest, esr: Esr) -> Next {
 /// A trapped instruction that the guest was never offered. AArch32 ones may be conditional: one
 /// whose condition fails does nothing (D1.3.4).
 fn coprocessor(guest: &mut Guest, esr: Esr) -> Next {
-    if esr.ec().has_condition() && !super::esr::condition_passed(esr, guest.state.frame.pstate) {
+    if !pstate::condition_passed(esr, guest.state.frame.pstate) {
         guest.skip(esr);
         return Next::Resume;
     }

@@ -3,6 +3,7 @@
 
 pub mod esr;
 pub mod inject;
+pub mod pstate;
 
 #[cfg(target_os = "none")]
 mod abort;
@@ -15,7 +16,7 @@ pub mod guest;
 #[cfg(target_os = "none")]
 mod handle;
 #[cfg(target_os = "none")]
-mod interrupt;
+pub mod interrupt;
 #[cfg(target_os = "none")]
 pub mod run;
 #[cfg(target_os = "none")]

@@ -5,7 +5,7 @@ use super::guest::{Guest, Next};
 use super::{Exit, handle, interrupt};
 use crate::el2::{cache, percpu, vectors};
 use crate::platform::timer;
-use crate::sched::{Pick, Reason};
+use crate::sched::{Pick, Reason, State};
 use crate::vm::schedule::{self, Thing};
 use crate::vm::{Vcpu, Vm};
 
@@ -25,11 +25,12 @@ pub fn pcpu_main() -> ! {
                     Some(Thing::Job(_)) => Reason::Yield,
                     None => Reason::Off,
                 };
-                schedule::tell(|queue| queue.put(pcpu, id, timer::now(), reason));
-                if let (Reason::Off, Some(Thing::Vcpu(vm, vcpu))) = (reason, schedule::thing(id)) {
+                let state = schedule::with(|queue| queue.put(pcpu, id, timer::now(), reason));
+                // Off by its own CPU_OFF, or because the VM stops.
+                if let (Some(Ok(State::Off)), Some(Thing::Vcpu(vm, vcpu))) =
+                    (state, schedule::thing(id))
+                {
                     vm.vcpu_is_off(vcpu);
-                } else if let Some(Thing::Vcpu(vm, _)) = schedule::thing(id) {
-                    vm.check_stopped();
                 }
             }
             Some((Ok(Pick::Idle { kick }), next_event)) => {

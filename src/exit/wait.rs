@@ -13,6 +13,11 @@ pub fn wfx(guest: &mut Guest, esr: Esr) -> Next {
     if !matches!(Wfx::new(esr).kind(), WfKind::Wfi | WfKind::Wfit) {
         return guest.leave(Reason::Yield);
     }
+    block(guest)
+}
+
+/// Blocks the vCPU until an interrupt is deliverable; or not at all, if one is.
+pub fn block(guest: &mut Guest) -> Next {
     // From here on a wake-up is remembered by the run queue: what is posted after the check below
     // keeps the vCPU from blocking.
     let entity = guest.vcpu.entity;

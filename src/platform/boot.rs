@@ -3,6 +3,7 @@
 use core::fmt::Write;
 
 use log::info;
+use spin::Once;
 
 use super::console::{self, Emergency};
 use super::fdt::{Fdt, HEADER_SIZE};
@@ -11,6 +12,7 @@ use super::machine::{Machine, Region};
 use super::pl011::Uart;
 use super::{power, psci};
 use crate::el2::{cache, layout, mmu, percpu, smp};
+use crate::memory::frames::FrameAllocator;
 use crate::memory::{BLOCK_SIZE, PAGE_SIZE, Pa, align_up, heap};
 
 /// EL2's own memory, as a part of RAM and within bounds: VMs, vCPUs and stage-2 tables.
@@ -162,16 +164,51 @@ pub fn init_stacks(id: usize) -> crate::memory::Va {
     stack
 }
 
-/// Maps the GIC and sets up its distributor; returns the redistributor regions.
-pub fn init_gic(machine: &Machine<'_>) -> &'static [Block] {
+/// What secondaries need to set up their part of the GIC.
+struct GicFacts {
+    regions: alloc::vec::Vec<Block>,
+    ppis: [u32; 3],
+}
+
+static GIC: Once<GicFacts> = Once::new();
+
+/// Maps the GIC, sets up its distributor, and remembers what each pCPU needs of it.
+pub fn init_gic(machine: &Machine<'_>, ppis: [u32; 3]) {
     let block = |region: &Region| Block {
         va: must("the GIC's map", map_device(*region)),
         pa: region.base,
         length: region.size,
     };
     gic::init_distributor(block(&machine.gic.distributor));
-    let regions: alloc::vec::Vec<_> = machine.gic.redistributors.iter().map(block).collect();
-    regions.leak()
+    let regions = machine.gic.redistributors.iter().map(block).collect();
+    GIC.call_once(|| GicFacts { regions, ppis });
+}
+
+/// Sets up this pCPU's part of the GIC.
+pub fn init_gic_cpu() {
+    if let Some(facts) = GIC.get() {
+        must("the GIC", gic::init_cpu(&facts.regions, &facts.ppis));
+    }
+}
+
+/// The VM description that was handed over, mapped for good: VMs are reloaded from it.
+pub fn description(machine: &Machine<'_>) -> Option<&'static [u8]> {
+    let initrd = machine.initrd?;
+    let start = initrd.base.align_down(PAGE_SIZE);
+    let length = align_up(initrd.end().get(), PAGE_SIZE)?.checked_sub(start.get())?;
+    // The same offset within 2 MiB as in memory, so that blocks fit.
+    let va = layout::BLOB.wrapping_add(start.offset_in(BLOCK_SIZE));
+    must("the VM description's map", mmu::map(va, start, length, mmu::Access::ReadOnly));
+    let at = va.wrapping_add(initrd.base.offset_in(PAGE_SIZE)).get();
+    // SAFETY: mapped just now, read-only, and no frame for VMs is cut from it.
+    Some(unsafe { core::slice::from_raw_parts(at as *const u8, initrd.size as usize) })
+}
+
+/// The frames for VMs: all RAM that is nobody's, in whole frames.
+pub fn frames(machine: &Machine<'_>, claimed: &[Region; 3], heap: Region) -> FrameAllocator {
+    let [image, tree, initrd] = *claimed;
+    let taken = [image, tree, initrd, heap];
+    FrameAllocator::new(machine.usable_ram(&taken).map(|region| (region.base, region.size)))
 }
 
 /// Starts every other pCPU of the tree; returns how many run.

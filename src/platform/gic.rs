@@ -134,7 +134,7 @@ fn wait_for_distributor(block: &Block) {
 /// Finds this CPU's redistributor, wakes it, and turns on its CPU interface with `ppis` enabled,
 /// and the kick.
 pub fn init_cpu(redistributors: &[Block], ppis: &[u32]) -> Result<(), GicError> {
-    let mpidr = MPIDR_EL1.get() & 0xff_00ff_ffff;
+    let mpidr = MPIDR_EL1.get() & percpu::AFFINITY;
     let block = find(redistributors, mpidr).ok_or(GicError::NoRedistributor { mpidr })?;
     percpu::this().redistributor.set(block.va);
     block.write_secure(GICR_WAKER, block.read(GICR_WAKER) & !WAKER_SLEEP);
@@ -200,7 +200,7 @@ fn find(regions: &[Block], mpidr: u64) -> Option<Block> {
 /// Enables SPI `intid` and routes it to this CPU.
 pub fn enable_spi(intid: u32) {
     let base = Va::new(DISTRIBUTOR.load(Ordering::Relaxed));
-    let affinity = MPIDR_EL1.get() & 0xff_00ff_ffff;
+    let affinity = MPIDR_EL1.get() & percpu::AFFINITY;
     let route = base.wrapping_add(GICD_IROUTER + 8 * u64::from(intid));
     write32(route, affinity as u32);
     write32(route.wrapping_add(4), (affinity >> 32) as u32);

@@ -277,18 +277,16 @@ pub(super) struct Entity {
     pub timer: Option<u8>,
     /// Virtual run time of one tick, in 2^-32.
     pub rate: u64,
-    /// Virtual run time of one slice.
+    /// Virtual run time of one slice, at most 2^48: a few of them never overflow.
     pub slice: u64,
-    /// Virtual run time: what it has run, divided by its weight; modulo 2^64.
+    /// Virtual run time: what it has run, divided by its weight.
     pub vruntime: u64,
     /// Counter value when it became Ready or Running.
     pub since: u64,
     pub account: Account,
 }
 
-/// Virtual run time per tick at weight 1. A larger scale loses less to rounding at big weights;
-/// at this one a weight of 1 that runs alone on a 1 GHz counter takes 417 days to move half-way
-/// round the 64-bit number, and the default weight of 100 takes 114 years.
+/// Virtual run time per tick at weight 1. A larger scale loses less to rounding at big weights.
 const SCALE: u64 = 256;
 
 impl Entity {

@@ -41,18 +41,23 @@ pub trait AtomicWord {
 }
 
 impl AtomicWord for AtomicU64 {
+    #[inline]
     fn load(&self, order: Ordering) -> u64 {
         self.load(order)
     }
+    #[inline]
     fn store(&self, value: u64, order: Ordering) {
         self.store(value, order);
     }
+    #[inline]
     fn swap(&self, value: u64, order: Ordering) -> u64 {
         self.swap(value, order)
     }
+    #[inline]
     fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
         self.fetch_or(bits, order)
     }
+    #[inline]
     fn fence(order: Ordering) {
         fence(order);
     }

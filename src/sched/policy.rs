@@ -14,29 +14,58 @@
 //!   they meet later, this rule makes them equals within a few slices. With it nobody starves.
 
 use super::entity::{Entity, Kick, SchedError, State};
-use super::queue::{Class, RunQueue};
-use super::tournament::{Tournament, before, later};
+use super::queue::{Class, REBASE, RunQueue};
+use super::tournament::Tournament;
 
 /// The numbers of the bits set in `mask`.
 fn bits(mask: u8) -> impl Iterator<Item = usize> {
     (0..8).filter(move |pcpu| mask & (1 << pcpu) != 0)
 }
 
+/// Who waits.
+pub(super) struct Waiting {
+    /// The first of those that may run on the pCPU asked for, and its virtual run time.
+    pub first: Option<(u16, u64)>,
+    /// The pCPUs on which somebody who is Ready may run.
+    pub wanted: u8,
+}
+
 impl RunQueue {
-    /// The first among those Ready for the pCPU of `bit`.
-    pub(super) fn first(&self, bit: u8) -> Option<(u16, u64)> {
-        let mut best: Option<(u16, u64)> = None;
+    /// Who is Ready, for the pCPU of `bit` and for others.
+    pub(super) fn waiting(&self, bit: u8) -> Waiting {
+        let mut waiting = Waiting {
+            first: None,
+            wanted: 0,
+        };
+        let mut least = u64::MAX;
         for class in &self.classes {
-            if class.mask & bit == 0 {
-                continue;
-            }
-            if let Some((slot, key)) = class.ready.first()
-                && best.is_none_or(|(_, least)| before(key, least))
-            {
-                best = Some((slot, key));
+            if let Some((slot, key)) = class.ready.first() {
+                waiting.wanted |= class.mask;
+                if class.mask & bit != 0 && key < least {
+                    least = key;
+                    waiting.first = Some((slot, key));
+                }
             }
         }
-        best
+        waiting
+    }
+
+    /// Takes the first of those that wait for the pCPU of `bit` out of its tree.
+    pub(super) fn take_first(&mut self, bit: u8) -> Option<u16> {
+        let mut best = None;
+        let mut least = u64::MAX;
+        for class in &mut self.classes {
+            if class.mask & bit != 0
+                && let Some((slot, key)) = class.ready.first()
+                && key < least
+            {
+                least = key;
+                best = Some((class, slot));
+            }
+        }
+        let (class, slot) = best?;
+        class.ready.clear(slot);
+        Some(slot)
     }
 
     /// Enters a Ready `slot` in its tree.
@@ -102,7 +131,7 @@ impl RunQueue {
         for pcpu in bits(mask & self.lone) {
             let cpu = &mut self.pcpus[pcpu & 7];
             if let Some(runner) = self.entities.get(cpu.current as usize) {
-                cpu.clock = later(cpu.clock, reached(runner, now));
+                cpu.clock = cpu.clock.max(reached(runner, now));
             }
         }
     }
@@ -113,44 +142,58 @@ impl RunQueue {
             return;
         };
         let clocks = bits(entity.allowed).map(|pcpu| self.pcpus[pcpu & 7].clock);
-        let Some(clock) = clocks.reduce(later) else {
-            return;
-        };
-        let least = clock.wrapping_sub(entity.slice / 2);
-        let most = clock.wrapping_add(entity.slice.saturating_mul(2));
-        let vruntime = later(entity.vruntime, least);
-        entity.vruntime = if before(most, vruntime) {
-            most
-        } else {
-            vruntime
-        };
+        let Some(clock) = clocks.max() else { return };
+        let least = clock.saturating_sub(entity.slice / 2);
+        let most = clock.saturating_add(2 * entity.slice);
+        entity.vruntime = entity.vruntime.clamp(least, most);
     }
 
-    /// The least virtual run time with which `slot` may be picked before `rival`, whose key is
-    /// `key`. Two slices of each: so much is the honest gap after either has run one.
-    pub(super) fn credit_bound(&self, slot: u16, rival: u16, key: u64) -> u64 {
-        let slice = |slot: u16| {
-            self.entities
-                .get(slot as usize)
-                .map_or(0, |entity| entity.slice)
+    /// The virtual run time with which `slot` is picked before `rival`, whose key is `key`: its
+    /// own, or as much as leaves it two slices of each ahead. So much is an honest gap after
+    /// either has run one; a small gap is not looked into.
+    pub(super) fn bounded_credit(&self, slot: u16, rival: u16, key: u64) -> u64 {
+        let Some(entity) = self.entities.get(slot as usize) else {
+            return 0;
         };
-        key.wrapping_sub(slice(slot).saturating_add(slice(rival)).saturating_mul(2))
+        if key
+            <= entity
+                .vruntime
+                .saturating_add(entity.slice.saturating_mul(2))
+        {
+            return entity.vruntime;
+        }
+        let rival_slice = self
+            .entities
+            .get(rival as usize)
+            .map_or(0, |rival| rival.slice);
+        key.saturating_sub(2 * (entity.slice + rival_slice))
     }
 
     /// Puts `slot` behind the first of those that wait for the pCPU of `bit`, or one slice back
     /// if that one is farther: an entity that yields often gives up time, not its whole share.
     pub(super) fn give_way(&mut self, slot: u16, bit: u8) {
-        if let Some((_, key)) = self.first(bit)
+        if let Some((_, key)) = self.waiting(bit).first
             && let Some(entity) = self.entities.get_mut(slot as usize)
         {
-            let (behind, back) = (
-                key.wrapping_add(1),
-                entity.vruntime.wrapping_add(entity.slice),
-            );
-            entity.vruntime = later(
-                entity.vruntime,
-                if before(back, behind) { back } else { behind },
-            );
+            let back = entity.vruntime.saturating_add(entity.slice);
+            entity.vruntime = entity.vruntime.max(back.min(key.saturating_add(1)));
+        }
+    }
+
+    /// Moves all virtual times back, so that they never overflow. Only differences matter; who
+    /// lags by more than is left at zero would be moved up when placed or picked anyway.
+    #[cold]
+    pub(super) fn rebase(&mut self) {
+        for slot in 0..self.entities.len() {
+            if let Some(entity) = self.entities.get_mut(slot) {
+                entity.vruntime = entity.vruntime.saturating_sub(REBASE / 2);
+                if entity.state == State::Ready {
+                    self.enqueue(slot as u16);
+                }
+            }
+        }
+        for cpu in &mut self.pcpus {
+            cpu.clock = cpu.clock.saturating_sub(REBASE / 2);
         }
     }
 
@@ -181,7 +224,7 @@ impl RunQueue {
         let Some(entity) = self.entities.get(slot as usize) else {
             return Kick::NONE;
         };
-        let mut best = (entity.slice / 4, 0);
+        let mut best = (entity.vruntime.saturating_add(entity.slice / 4), 0);
         for pcpu in bits(entity.allowed) {
             let Some(runner) = self.entities.get(self.pcpus[pcpu & 7].current as usize) else {
                 continue;
@@ -189,9 +232,9 @@ impl RunQueue {
             if runner.allowed & (1 << pcpu) == 0 {
                 return Kick::reschedule(1 << pcpu);
             }
-            let ahead = reached(runner, now).wrapping_sub(entity.vruntime);
-            if before(best.0, ahead) {
-                best = (ahead, 1 << pcpu);
+            let reached = reached(runner, now);
+            if reached > best.0 {
+                best = (reached, 1 << pcpu);
             }
         }
         Kick::reschedule(best.1)
@@ -201,15 +244,7 @@ impl RunQueue {
     /// that was called for him took another. One idle pCPU is called, which looks again when it
     /// picks; else those that run alone. So as long as somebody waits beside a resting pCPU, some
     /// pCPU is on its way to a pick.
-    pub(super) fn call_restful(&mut self) -> Kick {
-        if self.idle | self.lone == 0 {
-            return Kick::NONE;
-        }
-        let waited_for = |mask, class: &Class| match class.ready.first() {
-            Some(_) => mask | class.mask,
-            None => mask,
-        };
-        let wanted = self.classes.iter().fold(0, waited_for);
+    pub(super) fn call_restful(&mut self, wanted: u8) -> Kick {
         let idle = wanted & self.idle;
         let called = if idle != 0 {
             idle & idle.wrapping_neg()

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::entity::{Account, Entity, EntityId, Kick, Pick, Reason, Request, SchedError, State};
-use super::tournament::{NOBODY, Tournament, before, later};
+use super::tournament::{NOBODY, Tournament};
 
 /// The largest number of pCPUs: masks of pCPUs are bytes.
 pub const MAX_PCPUS: usize = 8;
@@ -11,9 +11,10 @@ pub const MAX_PCPUS: usize = 8;
 pub const MAX_ENTITIES: usize = 4096;
 /// How many deadlines one `expire` serves; the rest is due at once again.
 const EXPIRE_BATCH: usize = 4;
-/// Time until a deadline is cut to this: a guest may name any 64-bit value, and keys are compared
-/// modulo 2^64. Waking once in 2^62 ticks for nothing is allowed.
-const FARTHEST_DEADLINE: u64 = 1 << 62;
+/// The longest slice in ticks: in virtual time, at weight 1, it is 2^48, far below [`REBASE`].
+const LONGEST_SLICE: u64 = 1 << 40;
+/// Virtual run times are moved back by half of this when one reaches it.
+pub(super) const REBASE: u64 = 1 << 62;
 
 /// What the queue knows of one pCPU.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,7 +59,8 @@ pub struct RunQueue {
 }
 
 impl RunQueue {
-    /// A queue without entities for pCPUs `0..pcpus`, with slices of `slice` counter ticks.
+    /// A queue without entities for pCPUs `0..pcpus`, with slices of `slice` counter ticks,
+    /// at most 2^40.
     /// A pCPU counts as idle from its first pick on, and is not kicked before.
     pub fn new(pcpus: usize, slice: u64) -> Result<Self, SchedError> {
         if pcpus == 0 || pcpus > MAX_PCPUS {
@@ -77,7 +79,7 @@ impl RunQueue {
             shared: 0xff >> (MAX_PCPUS - pcpus),
             idle: 0,
             lone: 0,
-            slice: slice.max(1),
+            slice: slice.clamp(1, LONGEST_SLICE),
         })
     }
 
@@ -160,7 +162,8 @@ impl RunQueue {
             self.shared |= 1 << (pcpu & 7);
             self.confine_all();
         }
-        Ok(self.call_restful())
+        let wanted = self.waiting(0).wanted;
+        Ok(self.call_restful(wanted))
     }
 
     /// Off → Ready.
@@ -207,12 +210,16 @@ impl RunQueue {
             return Err(SchedError::PcpuBusy { pcpu });
         }
         self.idle &= !bit;
-        let chosen = self.first(bit).map(|(slot, _)| slot);
-        let run = chosen.and_then(|slot| self.install(pcpu & 7, slot, now));
+        let chosen = self.take_first(bit);
+        let waiting = self.waiting(bit);
+        let run = match chosen {
+            Some(slot) => self.install(pcpu & 7, slot, now, waiting.first),
+            None => None,
+        };
         if run.is_none() {
             self.idle |= bit;
         }
-        let kick = self.call_restful();
+        let kick = self.call_restful(waiting.wanted);
         Ok(match run {
             Some((id, slice_end)) => Pick::Run {
                 id,
@@ -223,16 +230,21 @@ impl RunQueue {
         })
     }
 
-    /// Moves `slot` from its tree to `pcpu`, and says until when.
-    fn install(&mut self, pcpu: usize, slot: u16, now: u64) -> Option<(EntityId, Option<u64>)> {
-        self.dequeue(slot);
-        let bit = 1 << pcpu;
-        let rival = self.first(bit);
-        let bound = rival.map(|(rival, key)| self.credit_bound(slot, rival, key));
+    /// Puts `slot`, taken from its tree, on `pcpu`, and says until when: for ever, if `rival`, the
+    /// first of those that wait for the same pCPU, is nobody.
+    fn install(
+        &mut self,
+        pcpu: usize,
+        slot: u16,
+        now: u64,
+        rival: Option<(u16, u64)>,
+    ) -> Option<(EntityId, Option<u64>)> {
+        let vruntime = match rival {
+            Some((rival, key)) => self.bounded_credit(slot, rival, key),
+            None => 0,
+        };
         let entity = self.entities.get_mut(slot as usize)?;
-        if let Some(bound) = bound {
-            entity.vruntime = later(entity.vruntime, bound);
-        }
+        entity.vruntime = entity.vruntime.max(vruntime);
         entity.state = State::Running(pcpu as u8);
         entity.token = false;
         entity.last = pcpu as u8;
@@ -243,10 +255,10 @@ impl RunQueue {
         entity.since = now;
         let cpu = &mut self.pcpus[pcpu & 7];
         cpu.current = slot;
-        cpu.clock = later(cpu.clock, entity.vruntime);
-        cpu.slice_end = rival.map(|_| now.wrapping_add(self.slice));
+        cpu.clock = cpu.clock.max(entity.vruntime);
+        cpu.slice_end = rival.map(|_| now.saturating_add(self.slice));
         if rival.is_none() {
-            self.lone |= bit;
+            self.lone |= 1 << pcpu;
         }
         Some((
             EntityId {
@@ -275,8 +287,8 @@ impl RunQueue {
         let ran = now.saturating_sub(entity.since);
         entity.account.run = entity.account.run.wrapping_add(ran);
         entity.since = now;
-        entity.vruntime = entity.vruntime.wrapping_add(entity.virtual_time(ran));
-        let vruntime = entity.vruntime;
+        let vruntime = entity.vruntime.saturating_add(entity.virtual_time(ran));
+        entity.vruntime = vruntime;
         let request = core::mem::replace(&mut entity.request, Request::None);
         let (state, deadline) = match (request, reason) {
             (Request::Stop, _) | (_, Reason::Off) => (State::Off, None),
@@ -292,12 +304,14 @@ impl RunQueue {
         cpu.current = NOBODY;
         if cpu.slice_end.take().is_none() {
             // It ran unopposed, so nothing else moved this pCPU's clock.
-            cpu.clock = later(cpu.clock, vruntime);
+            cpu.clock = cpu.clock.max(vruntime);
         }
         self.lone &= !bit;
         if let Some(at) = deadline {
-            let at = now.wrapping_add((at - now).min(FARTHEST_DEADLINE));
             cpu.deadlines.set(id.slot, at);
+        }
+        if vruntime >= REBASE {
+            self.rebase();
         }
         if state == State::Ready {
             if reason == Reason::Yield {
@@ -313,7 +327,7 @@ impl RunQueue {
     pub fn next_event(&self, pcpu: usize) -> Option<u64> {
         let cpu = self.pcpus.get(pcpu)?;
         match (cpu.slice_end, cpu.deadlines.first()) {
-            (Some(end), Some((_, at))) => Some(if before(at, end) { at } else { end }),
+            (Some(end), Some((_, at))) => Some(at.min(end)),
             (end, at) => end.or(at.map(|(_, at)| at)),
         }
     }
@@ -326,13 +340,13 @@ impl RunQueue {
         let mut kick = Kick::NONE;
         for _ in 0..EXPIRE_BATCH {
             match self.pcpus[pcpu & 7].deadlines.first() {
-                Some((slot, at)) if !before(now, at) => kick = kick.and(self.make_ready(slot, now)),
+                Some((slot, at)) if at <= now => kick = kick.and(self.make_ready(slot, now)),
                 _ => break,
             }
         }
-        let contended = self.first(bit).is_some();
+        let contended = self.waiting(bit).first.is_some();
         let cpu = &mut self.pcpus[pcpu & 7];
-        if cpu.slice_end.is_some_and(|end| !before(now, end)) {
+        if cpu.slice_end.is_some_and(|end| end <= now) {
             if contended {
                 kick.reschedule |= bit;
             } else {

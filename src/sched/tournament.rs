@@ -19,22 +19,11 @@ struct Entry {
 }
 
 const ABSENT: Entry = Entry {
-    key: 0,
+    key: u64::MAX,
     slot: NOBODY,
 };
 
-/// Whether time `a` lies before time `b`, also across a wrap of the 64-bit number: right as long
-/// as the two are less than 2^63 apart.
-pub(super) const fn before(a: u64, b: u64) -> bool {
-    (a.wrapping_sub(b) as i64) < 0
-}
-
-/// The later of two times, in the sense of [`before`].
-pub(super) const fn later(a: u64, b: u64) -> u64 {
-    if before(a, b) { b } else { a }
-}
-
-/// A winner tree over slots `0..capacity`, ordered by [`before`]; equal keys go to the lower slot.
+/// A winner tree over slots `0..capacity`; the smallest key wins.
 ///
 /// `pairs[i]` holds the two children of node `i`, counted from 1 at the root as in a heap; the
 /// leaf of slot `s` is node `capacity + s`. The root itself is `pairs[0][1]`. Kept in pairs, the
@@ -76,9 +65,16 @@ impl Tournament {
         *self = grown;
     }
 
-    /// Enters `slot` with `key`, or gives it a new key.
+    /// Enters `slot` with `key`, or gives it a new key. The largest key is not told from the
+    /// second largest: it marks who is absent.
     pub fn set(&mut self, slot: u16, key: u64) {
-        self.replay(slot, Entry { key, slot });
+        self.replay(
+            slot,
+            Entry {
+                key: key.min(u64::MAX - 1),
+                slot,
+            },
+        );
     }
 
     /// Takes `slot` out; nothing happens when it is not in.
@@ -87,33 +83,26 @@ impl Tournament {
     }
 
     /// The slot with the smallest key, and the key.
+    #[inline]
     pub fn first(&self) -> Option<(u16, u64)> {
         match self.pairs.first() {
-            Some(&[_, Entry { key, slot }]) if slot != NOBODY => Some((slot, key)),
+            Some(&[_, Entry { key, slot }]) if key != u64::MAX => Some((slot, key)),
             _ => None,
         }
     }
 
-    /// Puts `entry` on the leaf of `slot` and replays the matches above it, up to the first whose
-    /// winner stays the same: nothing above that one can change.
+    /// Puts `entry` on the leaf of `slot` and replays the matches above it.
+    #[inline]
     fn replay(&mut self, slot: u16, entry: Entry) {
         let mut node = self.capacity() + slot as usize;
         let mut winner = entry;
         while let Some(pair) = self.pairs.get_mut(node >> 1) {
-            let side = &mut pair[node & 1];
-            if *side == winner || node == 0 {
-                return;
-            }
-            *side = winner;
-            if node == 1 {
+            pair[node & 1] = winner;
+            if node <= 1 {
                 return;
             }
             let [a, b] = *pair;
-            winner = if a.slot == NOBODY || (b.slot != NOBODY && before(b.key, a.key)) {
-                b
-            } else {
-                a
-            };
+            winner = if b.key < a.key { b } else { a };
             node >>= 1;
         }
     }

@@ -11,18 +11,19 @@ use super::description::VmConfig;
 use super::image::LoadPlan;
 use super::layout::{RAM_BASE, UART_INTID};
 use super::life::{Life, Why};
-use super::prepare::Progress;
+use super::prepare::Preparation;
 use super::schedule::{self, Thing};
 use super::{Vcpu, tree};
 use crate::device::pl011::Pl011;
-use crate::device::psci::Power;
+use crate::device::psci::{self, Power};
 use crate::device::vgic::{Effects, Vgic};
 use crate::el2::layout::MAX_PCPUS;
 use crate::el2::lock::{Lock, rank};
 use crate::memory::guest::GuestRam;
-use crate::memory::stage2::{Attributes, Stage2, vttbr};
+use crate::memory::frames::{Clean, Dirty, Frames};
+use crate::memory::stage2::{self, Attributes, Stage2, vttbr};
 use crate::memory::tables::Tables;
-use crate::memory::{BLOCK_SIZE, Ipa};
+use crate::memory::Ipa;
 use crate::platform::{console, power, timer};
 use crate::sched::{State, SchedError};
 
@@ -47,6 +48,8 @@ pub struct Vm {
     pub vgic: Lock<Vgic, { rank::VGIC }>,
     /// Its UART.
     pub uart: Lock<Pl011, { rank::DEVICE }>,
+    /// What PSCI calls need to know of it.
+    pub psci: psci::Guest,
     /// Which of its vCPUs are on.
     pub power: Lock<Power, { rank::DEVICE }>,
     /// Which of its vCPUs ran last on each pCPU.
@@ -54,7 +57,7 @@ pub struct Vm {
     stage2: Lock<Stage2<Tables>, { rank::STAGE2 }>,
     life: Lock<Life, { rank::LIFE }>,
     job: crate::sched::EntityId,
-    pub(super) progress: Lock<Progress, { rank::DEVICE }>,
+    pub(super) preparation: Lock<Preparation, { rank::LIFE }>,
     pub(super) ram: GuestRam,
     pub(super) plan: LoadPlan<'static>,
     pub(super) tree: Vec<u8>,
@@ -87,18 +90,14 @@ pub fn off_if_last() {
 impl Vm {
     /// Makes VM `id` by `config` out of `ram`, which is mapped as it is: zeroing and loading are
     /// the first part of its start.
-    pub fn make(id: usize, config: &VmConfig<'static>, ram: GuestRam, ipa_bits: u8) -> Result<&'static Self, String> {
+    pub fn make(id: usize, config: &VmConfig<'static>, frames: Frames<Dirty>, ipa_bits: u8) -> Result<&'static Self, String> {
+        let ram = GuestRam::new(RAM_BASE, frames.runs().to_vec());
         let refuse = |why: &dyn core::fmt::Display| format!("{}: {why}", config.name);
         let plan = config.plan().map_err(|fault| format!("{fault}"))?;
         let extras = tree::Extras { rng_seed: None };
         let tree = tree::build(config, &plan, &extras).map_err(|error| refuse(&error))?;
 
         let mut stage2 = Stage2::new(Tables::new(), ipa_bits).map_err(|error| refuse(&error))?;
-        for (ipa, run) in ram.runs() {
-            stage2
-                .map(ipa, run.pa, run.frames * BLOCK_SIZE, Attributes::RAM)
-                .map_err(|error| refuse(&error))?;
-        }
         // VMID 0 is left to EL2 between guests.
         let vmid = u16::try_from(id + 1).map_err(|_| refuse(&"no VMID left"))?;
         let vttbr = vttbr(vmid, stage2.root());
@@ -124,12 +123,17 @@ impl Vm {
             cntvoff: AtomicU64::new(0),
             vgic: Lock::new(Vgic::new(config.cpus, SPIS)),
             uart: Lock::new(Pl011::new()),
-            power: Lock::new(Power::new(config.cpus)),
+            psci: psci::Guest {
+                vcpus: config.cpus,
+                ram: RAM_BASE.get()..RAM_BASE.get().saturating_add(config.memory()),
+                mitigations: psci::Mitigations::default(),
+            },
+            power: Lock::new(Power::new()),
             last: [const { AtomicUsize::new(NOBODY) }; MAX_PCPUS],
             stage2: Lock::new(stage2),
             life: Lock::new(Life::Made),
             job,
-            progress: Lock::new(Progress::new()),
+            preparation: Lock::new(Preparation::new(frames)),
             ram,
             plan,
             tree,
@@ -154,8 +158,22 @@ impl Vm {
         }
     }
 
+    /// Lets its vCPUs see its RAM, now that all of it is zero.
+    pub(super) fn map_ram(&self, frames: &Frames<Clean>) -> Result<(), stage2::Error> {
+        let mut stage2 = self.stage2.lock();
+        if stage2.translate(RAM_BASE).is_some() {
+            return Ok(());
+        }
+        let mut ipa = RAM_BASE;
+        frames.runs().iter().try_for_each(|run| {
+            let at = ipa;
+            ipa = ipa.wrapping_add(run.bytes());
+            stage2.map(at, run.pa, run.bytes(), Attributes::RAM)
+        })
+    }
+
     fn prepare(&self) {
-        *self.progress.lock() = Progress::new();
+        self.preparation.lock().again();
         schedule::tell(|queue| queue.start(self.job, timer::now()));
     }
 
@@ -163,7 +181,7 @@ impl Vm {
     pub(super) fn prepared(&self) {
         self.vgic.lock().reset();
         *self.uart.lock() = Pl011::new();
-        *self.power.lock() = Power::new(self.vcpus.len());
+        *self.power.lock() = Power::new();
         self.cntvoff.store(timer::now(), Ordering::Relaxed);
         for last in &self.last {
             last.store(NOBODY, Ordering::Relaxed);
@@ -178,13 +196,19 @@ impl Vm {
     }
 
     /// Stops it, for the reason that the first caller gives: its vCPUs leave their pCPUs.
-    pub fn stop(&self, why: Why) {
+    pub fn stop(&'static self, why: Why) {
         if self.life.lock().stop(why).is_ok() {
             for vcpu in &self.vcpus {
                 schedule::tell(|queue| queue.stop(vcpu.entity));
             }
             self.check_stopped();
         }
+    }
+
+    /// `vcpu` has left its pCPU for good, by CPU_OFF or because the VM stops.
+    pub fn vcpu_is_off(&'static self, vcpu: &Vcpu) {
+        self.power.lock().stopped(vcpu.index);
+        self.check_stopped();
     }
 
     /// To be called after a vCPU became off: if the VM was stopping and this was the last one, it
@@ -231,21 +255,17 @@ impl Vm {
     /// A byte from the keyboard.
     pub fn receive(&self, byte: u8) {
         let mut uart = self.uart.lock();
-        let level = uart.receive(byte);
-        let effects = self.vgic.lock().set_spi_level(UART_INTID, level);
-        drop(uart);
-        self.notify(effects);
+        if let Some(level) = uart.receive(byte) {
+            let effects = self.vgic.lock().set_spi_level(UART_INTID, level);
+            drop(uart);
+            self.notify(effects);
+        }
     }
 
     /// Whether the VM owns `ipa` as RAM: a stage-2 fault on it came from a change of the tables
     /// that is over now, since this waits for the lock.
     pub fn is_mapped(&self, ipa: Ipa) -> bool {
         self.stage2.lock().translate(ipa).is_some()
-    }
-
-    /// Whether `ipa` lies in its RAM.
-    pub fn is_ram(&self, ipa: u64) -> bool {
-        ipa.checked_sub(RAM_BASE.get()).is_some_and(|offset| offset < self.ram.length())
     }
 
     /// Notes that `vcpu` comes to `pcpu`; true if another vCPU of this VM was there last, so that

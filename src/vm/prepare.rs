@@ -1,88 +1,96 @@
 //! The preparation of a VM's memory: zero it, load its images and its tree. A job of slices, so
 //! that no pCPU is at EL2 for long, charged to the VM by the run queue.
 
+use log::error;
+
 use super::Vm;
 use crate::el2::cache;
-use crate::memory::guest::SLICE;
+use crate::memory::frames::{Clean, Dirty, Frames};
+use crate::memory::guest::{self, SLICE};
 
-/// Where the job is.
-#[derive(Clone, Copy, Debug)]
-pub enum Progress {
-    /// So many bytes of RAM are zero.
-    Zero(u64),
-    /// Part `part` of the images: its bytes up to here are there.
+/// Where the job is, and whose the frames are meanwhile: only frames that are all zero can be
+/// loaded, and only those are ever mapped for a guest.
+pub enum Preparation {
+    /// Being zeroed.
+    Zero(Frames<Dirty>),
+    /// Zero; part `part` of the images is there up to byte `done`.
     Load {
+        /// The VM's frames.
+        frames: Frames<Clean>,
         /// Index among the plan's kernel segments, then initrd, then tree.
         part: usize,
         /// Bytes done.
         done: usize,
     },
+    /// Between two steps.
+    Moving,
 }
 
-impl Progress {
-    /// Nothing is done.
-    pub const fn new() -> Self {
-        Self::Zero(0)
+impl Preparation {
+    /// For frames as the allocator gives them.
+    pub fn new(frames: Frames<Dirty>) -> Self {
+        Self::Zero(frames)
     }
-}
 
-impl Default for Progress {
-    fn default() -> Self {
-        Self::new()
+    /// All over again: the VM has used its memory.
+    pub fn again(&mut self) {
+        *self = match core::mem::replace(self, Self::Moving) {
+            Self::Load { frames, .. } => Self::Zero(frames.soil()),
+            other => other,
+        };
     }
 }
 
 impl Vm {
     /// Does one slice of the preparation; true when it is all done and the VM runs.
     pub fn prepare_slice(&'static self) -> bool {
-        // Only one pCPU at a time runs the job: the run queue's invariant.
-        let progress = *self.progress.lock();
-        let next = match progress {
-            Progress::Zero(done) => self.zero_slice(done),
-            Progress::Load { part, done } => self.load_slice(part, done),
+        // Only one pCPU at a time runs the job, by the run queue's invariant: nobody waits here.
+        let mut preparation = self.preparation.lock();
+        let (next, done) = match core::mem::replace(&mut *preparation, Preparation::Moving) {
+            Preparation::Zero(frames) => (self.zero_slice(frames), false),
+            Preparation::Load { frames, part, done } => self.load_slice(frames, part, done),
+            Preparation::Moving => (Preparation::Moving, true),
         };
-        match next {
-            Some(next) => {
-                *self.progress.lock() = next;
-                false
+        *preparation = next;
+        drop(preparation);
+        if done {
+            self.forget_translations();
+            self.prepared();
+        }
+        done
+    }
+
+    fn zero_slice(&self, mut frames: Frames<Dirty>) -> Preparation {
+        if !frames.zero_step(SLICE, guest::zero) {
+            return Preparation::Zero(frames);
+        }
+        match frames.clean() {
+            Ok(frames) => {
+                if let Err(error) = self.map_ram(&frames) {
+                    error!("{}: {error}", self.name);
+                }
+                Preparation::Load { frames, part: 0, done: 0 }
             }
-            None => {
-                self.forget_translations();
-                self.prepared();
-                true
-            }
+            Err(frames) => Preparation::Zero(frames),
         }
     }
 
-    fn zero_slice(&self, done: u64) -> Option<Progress> {
-        let rest = self.ram.length().saturating_sub(done);
-        if rest == 0 {
-            return Some(Progress::Load { part: 0, done: 0 });
-        }
-        let step = self.ram.zero(self.ram.base().wrapping_add(done), rest.min(SLICE));
-        // A failure can't be: the RAM is the VM's own. It ends the job rather than the machine.
-        step.map(|bytes| Progress::Zero(done.wrapping_add(bytes)))
-    }
-
-    fn load_slice(&self, part: usize, done: usize) -> Option<Progress> {
-        let kernel = self.plan.kernel.get(part).map(|segment| (segment.ipa, segment.bytes));
-        let initrd = || self.plan.initrd.map(|segment| (segment.ipa, segment.bytes));
-        let tree = Some((self.plan.tree, self.tree.as_slice()));
-        let others = [initrd(), tree];
-        let behind = part.wrapping_sub(self.plan.kernel.len());
-        let (ipa, bytes) = match kernel {
-            Some(segment) => segment,
-            None => match others.get(behind)? {
-                Some(segment) => *segment,
-                None => return Some(Progress::Load { part: part.wrapping_add(1), done: 0 }),
-            },
+    fn load_slice(&self, frames: Frames<Clean>, part: usize, done: usize) -> (Preparation, bool) {
+        let Some((ipa, bytes)) = self.part(part) else {
+            return (Preparation::Load { frames, part, done }, true);
         };
         let rest = bytes.get(done..).unwrap_or(&[]);
-        if rest.is_empty() {
-            return Some(Progress::Load { part: part.wrapping_add(1), done: 0 });
-        }
-        let step = self.ram.write(ipa.wrapping_add(done as u64), rest)?;
-        Some(Progress::Load { part, done: done.wrapping_add(step as usize) })
+        let step = self.ram.write(ipa.wrapping_add(done as u64), rest).unwrap_or(rest.len() as u64);
+        let done = done.wrapping_add(step as usize);
+        let (part, done) = if done >= bytes.len() { (part.wrapping_add(1), 0) } else { (part, done) };
+        (Preparation::Load { frames, part, done }, false)
+    }
+
+    /// The `part`th thing to load: a segment of the kernel, the initrd, the tree.
+    fn part(&self, part: usize) -> Option<(crate::memory::Ipa, &[u8])> {
+        let kernel = self.plan.kernel.iter();
+        let segments = kernel.chain(self.plan.initrd.as_ref()).map(|one| (one.ipa, one.bytes));
+        segments.chain([(self.plan.tree, self.tree.as_slice())]).nth(part)
     }
 
     /// Drops what TLBs and instruction caches hold of the VM's former life: its memory is another.

@@ -183,7 +183,7 @@ fn frames_are_clean_only_when_every_byte_was_zeroed() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 200 },
+        cases: if cfg!(miri) { 2 } else { 60 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::memory::{PAGE_SIZE, Pa};
+use crate::memory::Pa;
 
 /// Bit 0 of every descriptor. With 0 the hardware ignores all other bits.
 pub(super) const VALID: u64 = 1;
@@ -32,10 +32,15 @@ pub(super) const PERMISSIONS: u64 = S2AP_READ | S2AP_WRITE | XN | 1 << 53;
 
 /// Bytes translated by one descriptor of `level`: 1 GiB, 2 MiB, 4 KiB for 1, 2, 3.
 pub(super) const fn span(level: u8) -> u64 {
+    1 << shift(level)
+}
+
+/// Its binary logarithm: 30, 21, 12.
+pub(super) const fn shift(level: u8) -> u32 {
     match level {
-        1 => 1 << 30,
-        2 => 2 << 20,
-        _ => PAGE_SIZE,
+        1 => 30,
+        2 => 21,
+        _ => 12,
     }
 }
 

@@ -28,18 +28,19 @@ mod descriptor;
 mod walk;
 
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use crate::memory::{Ipa, PAGE_SIZE, Pa};
 
 pub use descriptor::{Attributes, Entry, MemoryType, Permissions, vtcr, vttbr};
-use descriptor::{VALID, span};
+use descriptor::{VALID, shift, span};
 pub use walk::{Step, Translation, Walk};
 
 /// Entries of a table page.
 const ENTRIES: u64 = 512;
 /// The smallest and largest IPA size. Start level 1 reaches from 31 to 43 bits; the machine has
-/// at least 32, and 40 is what design asks for at most.
-const IPA_BITS: core::ops::RangeInclusive<u8> = 32..=40;
+/// at least 32, and no guest is given more than 40.
+const IPA_BITS: RangeInclusive<u8> = 32..=40;
 /// Output addresses of our descriptors end here: DS = 0.
 const PA_END: u64 = 1 << 48;
 
@@ -430,7 +431,7 @@ const fn root_pages(ipa_bits: u8) -> usize {
 /// Where the descriptor for `at` lies in a table of `level`. Only the root has more than 512
 /// entries, because IPAs end where it ends.
 const fn slot(table: Pa, level: u8, at: u64) -> Pa {
-    let index = at / span(level);
+    let index = at >> shift(level);
     let index = if level == 1 { index } else { index % ENTRIES };
     table.wrapping_add(index * 8)
 }

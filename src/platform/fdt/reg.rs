@@ -10,7 +10,7 @@ const REG_WANTED: &str =
 
 impl<'a> Node<'a> {
     /// `#address-cells` and `#size-cells` for its children.
-    fn child_cells(&self) -> Result<(usize, usize), Odd<'a>> {
+    pub fn child_cells(&self) -> Result<(usize, usize), Odd<'a>> {
         let cells = |name, default: usize| {
             let read = |property: &super::Property<'a>| {
                 property

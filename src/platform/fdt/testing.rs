@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use vm_fdt::FdtWriter;
 
 /// A tree under construction.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
     name: String,
     properties: Vec<(String, Vec<u8>)>,

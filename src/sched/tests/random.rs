@@ -66,9 +66,9 @@ impl World {
         let mut queue = RunQueue::new(3, SLICE).unwrap();
         let mut ids: Vec<_> = (0..3).map(|_| queue.add(100, 7, None).unwrap()).collect();
         ids.push(queue.add(300, 3, None).unwrap());
-        // Times close to the wrap of the counter's virtual image are as good as any.
+        // Times so large that they are soon moved back.
         for cpu in &mut queue.pcpus {
-            cpu.clock = u64::MAX - 5000;
+            cpu.clock = (1 << 62) - 5000;
         }
         Self {
             queue,

@@ -8,7 +8,9 @@
 #![no_std]
 
 pub mod align;
+pub mod asid;
 pub mod check;
+pub mod count;
 pub mod dabort;
 pub mod debug;
 pub mod fiq;
@@ -16,15 +18,23 @@ pub mod fp;
 pub mod gic;
 pub mod hvc;
 pub mod iabort;
+pub mod idle;
 pub mod illegal;
 pub mod irq;
 pub mod isv0;
+pub mod moved;
+pub mod patterns;
 pub mod pl011;
+pub mod pong;
+pub mod reboot;
 pub mod serror;
 pub mod smc;
+pub mod smp;
+pub mod spin;
 pub mod state;
 pub mod svc;
 pub mod sysreg;
 pub mod timer;
+pub mod uneoi;
 pub mod user;
 pub mod wfi;

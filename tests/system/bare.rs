@@ -12,10 +12,7 @@ pub fn tests() -> Vec<Test> {
             if probe.calls_firmware {
                 case = case.properties(&["virtualization=on"]);
             }
-            if probe.timed {
-                case = case.counting_instructions();
-            }
-            let outcome = case.run()?;
+            let outcome = case.counting_instructions().run()?;
             outcome.expect_pass("", probe.checks)?;
             outcome.expect_off()
         })

@@ -7,11 +7,8 @@ use crate::probes::{PROBES, Probe};
 pub fn tests() -> Vec<Test> {
     let test = |probe: Probe| {
         Test::new(format!("exits/{}", probe.name), move |config| {
-            let mut case = Case::new(config).vm(Vm::new("p").kernel(probe.name).cpus(1));
-            if probe.timed {
-                case = case.counting_instructions();
-            }
-            let outcome = case.run()?;
+            let case = Case::new(config).vm(Vm::new("p").kernel(probe.name).cpus(1));
+            let outcome = case.counting_instructions().run()?;
             outcome.expect_pass("p", probe.checks)?;
             outcome.expect_status(0)
         })

@@ -1,4 +1,7 @@
 //! The probes that end by themselves on one CPU, and how many checks each makes at the least.
+//!
+//! They run with virtual time counted by instructions: each gives an interrupt a millisecond or two
+//! to come, and a busy host may take QEMU away for longer than that.
 
 /// A guest program that reports by `PASS`, `FAIL` and `END`.
 #[derive(Clone, Copy)]
@@ -7,9 +10,6 @@ pub struct Probe {
     pub name: &'static str,
     /// The least number of checks, so that one that skips its work does not pass.
     pub checks: u64,
-    /// Whether what it measures is time: then virtual time is counted by instructions, since a
-    /// busy host takes QEMU away for longer than a tick.
-    pub timed: bool,
     /// Whether its bare reference needs somebody at EL2 or above who answers SMC.
     pub calls_firmware: bool,
 }
@@ -18,7 +18,6 @@ const fn probe(name: &'static str, checks: u64) -> Probe {
     Probe {
         name,
         checks,
-        timed: false,
         calls_firmware: false,
     }
 }
@@ -30,10 +29,7 @@ pub const PROBES: [Probe; 17] = [
         calls_firmware: true,
         ..probe("smc", 7)
     },
-    Probe {
-        timed: true,
-        ..probe("wfi", 12)
-    },
+    probe("wfi", 12),
     probe("sysreg", 67),
     probe("dabort", 41),
     probe("iabort", 6),
@@ -47,8 +43,5 @@ pub const PROBES: [Probe; 17] = [
     probe("fiq", 8),
     probe("pl011", 27),
     probe("gic", 55),
-    Probe {
-        timed: true,
-        ..probe("timer", 43)
-    },
+    probe("timer", 43),
 ];

@@ -88,8 +88,7 @@ fn id_registers() {
     );
     check::equal("sysreg.gic", field(pfr0, 24), 1);
     check::equal("sysreg.mpidr", mrs!(MPIDR_EL1) & 0xff_80ff_ffff, 1 << 31);
-    // Both must say the same: a CPU's identity does not depend on the way it is read.
-    check::that("sysreg.midr", mrs!(MIDR_EL1) >> 24 != 0, "an implementer");
+    check::that("sysreg.midr", mrs!(MIDR_EL1) != 0, "a CPU's name");
     check::that("sysreg.frequency", mrs!(CNTFRQ_EL0) != 0, "a frequency");
 }
 

@@ -4,191 +4,141 @@ use core::fmt;
 
 use super::{Node, Value};
 
-/// Why a blob is no device tree. Offsets are in bytes from the blob's start.
+/// Why a blob is no device tree. Numbers are bytes, and offsets count from the blob's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "each variant's fields are named for its line of Display"
-)]
 pub enum FdtError {
-    TooShort {
-        found: usize,
-    },
-    Misaligned {
-        address: usize,
-    },
-    Magic {
-        found: u32,
-    },
-    Version {
-        version: u32,
-        compatible: u32,
-    },
-    TotalSize {
-        total: usize,
-        available: usize,
-    },
-    Block {
-        block: &'static str,
-        offset: usize,
-        size: usize,
-        total: usize,
-    },
-    BlockAlignment {
-        block: &'static str,
-        offset: usize,
-    },
-    ReservationsEnd {
-        offset: usize,
-    },
-    Token {
-        offset: usize,
-        found: u32,
-    },
-    Truncated {
-        offset: usize,
-    },
-    NodeName {
-        offset: usize,
-    },
-    PropertyName {
-        offset: usize,
-        name: usize,
-    },
-    PropertyLength {
-        offset: usize,
-        length: usize,
-        left: usize,
-    },
-    PropertyPlace {
-        offset: usize,
-    },
-    SecondRoot {
-        offset: usize,
-    },
-    TooDeep {
-        offset: usize,
-    },
-    Unclosed {
-        offset: usize,
-        depth: usize,
-    },
-    Unopened {
-        offset: usize,
-    },
-    NoRoot,
+    /// Fewer bytes than a header: how many.
+    TooShort(usize),
+    /// Not aligned to four bytes: its address.
+    Misaligned(usize),
+    /// Another magic number.
+    Magic(u32),
+    /// Another version: its own, and the one that it is compatible with.
+    Version(u32, u32),
+    /// A total size that is less than a header or more than there is: both.
+    TotalSize(usize, usize),
+    /// A block that does not lie within the blob: its name, offset, size, and the blob's size.
+    Block(&'static str, usize, usize, usize),
+    /// A block that is not aligned: its name and offset.
+    BlockAlignment(&'static str, usize),
+    /// A memory reservation block that nothing ends: its offset.
+    ReservationsEnd(usize),
+    /// A fault in the structure block: the offset of the token, and what is wrong.
+    Structure(usize, StructureFault),
+    /// `fdt-rs` refuses what the check let pass.
     Library,
+}
+
+/// What can be wrong with a token of the structure block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StructureFault {
+    /// No such token: its number.
+    Token(u32),
+    /// The block ends before it.
+    Truncated,
+    /// A node's name is not printable ASCII up to a NUL.
+    NodeName,
+    /// A property's name is not: its offset in the strings block.
+    PropertyName(usize),
+    /// A property's value is longer than what is left: both.
+    PropertyLength(usize, usize),
+    /// A property outside a node, or behind a child of its node.
+    PropertyPlace,
+    /// A second root.
+    SecondRoot,
+    /// A node nested deeper than `MAX_DEPTH`.
+    TooDeep,
+    /// The end, with this many nodes open.
+    Unclosed(usize),
+    /// A node's end, with none open.
+    Unopened,
+    /// The end, without a root.
+    NoRoot,
 }
 
 impl fmt::Display for FdtError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "device tree: ")?;
         match *self {
-            Self::TooShort { found } => {
+            Self::TooShort(found) => {
                 write!(
                     f,
-                    "found {found} bytes, wanted a header of {} bytes",
+                    "found {found} bytes, wanted a header of {}",
                     super::HEADER_SIZE
                 )
             }
-            Self::Misaligned { address } => {
+            Self::Misaligned(address) => {
                 write!(
                     f,
                     "found it at {address:#x}, wanted an address aligned to 4 bytes"
                 )
             }
-            Self::Magic { found } => write!(f, "found magic {found:#x}, wanted 0xd00dfeed"),
-            Self::Version {
-                version,
-                compatible,
-            } => write!(
-                f,
-                "found version {version}, compatible with {compatible}, wanted version 17"
-            ),
-            Self::TotalSize { total, available } => write!(
-                f,
-                "totalsize: found {total} bytes, wanted 40 to {available}, the bytes there are"
-            ),
-            Self::Block {
-                block,
-                offset,
-                size,
-                total,
-            } => write!(
-                f,
-                "{block}: found {size} bytes at offset {offset:#x}, wanted them within {total:#x}"
-            ),
-            Self::BlockAlignment { block, offset } => {
+            Self::Magic(found) => write!(f, "found magic {found:#x}, wanted 0xd00dfeed"),
+            Self::Version(own, old) => {
                 write!(
                     f,
-                    "{block}: found it at offset {offset:#x}, wanted a multiple of its unit"
+                    "found version {own}, compatible with {old}, wanted version 17"
                 )
             }
-            Self::ReservationsEnd { offset } => write!(
-                f,
-                "memory reservations: found the blob's end after offset {offset:#x}, \
-                 wanted an entry of zeros"
-            ),
-            Self::Token { offset, found } => {
+            Self::TotalSize(total, available) => {
                 write!(
                     f,
-                    "offset {offset:#x}: found token {found:#x}, wanted 1, 2, 3, 4 or 9"
+                    "totalsize: found {total} bytes, wanted 40 to {available}, all there are"
                 )
             }
-            Self::Truncated { offset } => {
+            Self::Block(block, offset, size, total) => {
                 write!(
                     f,
-                    "offset {offset:#x}: found the structure's end, wanted a token"
+                    "{block}: found {size} bytes at {offset:#x}, wanted it within {total:#x}"
                 )
             }
-            Self::NodeName { offset } => {
+            Self::BlockAlignment(block, offset) => {
                 write!(
                     f,
-                    "offset {offset:#x}: found no node name, wanted printable ASCII and NUL"
+                    "{block}: found it at {offset:#x}, wanted a multiple of its unit"
                 )
             }
-            Self::PropertyName { offset, name } => write!(
-                f,
-                "offset {offset:#x}: found no property name at {name:#x} of the strings, \
-                 wanted printable ASCII and NUL"
-            ),
-            Self::PropertyLength {
-                offset,
-                length,
-                left,
-            } => write!(
-                f,
-                "offset {offset:#x}: found a property of {length} bytes, wanted at most {left}"
-            ),
-            Self::PropertyPlace { offset } => write!(
-                f,
-                "offset {offset:#x}: found a property, wanted it in a node and before its children"
-            ),
-            Self::SecondRoot { offset } => {
+            Self::ReservationsEnd(offset) => {
                 write!(
                     f,
-                    "offset {offset:#x}: found a second root node, wanted one"
+                    "memory reservations at {offset:#x}: found no end, wanted a zero entry"
                 )
             }
-            Self::TooDeep { offset } => write!(
+            Self::Structure(offset, fault) => write!(f, "offset {offset:#x}: {fault}"),
+            Self::Library => write!(f, "found a header that fdt-rs refuses, wanted a valid one"),
+        }
+    }
+}
+
+impl fmt::Display for StructureFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAME: &str = "wanted printable ASCII and NUL";
+        match *self {
+            Self::Token(found) => write!(f, "found token {found:#x}, wanted 1, 2, 3, 4 or 9"),
+            Self::Truncated => write!(f, "found the structure's end, wanted a token"),
+            Self::NodeName => write!(f, "found no node name, {NAME}"),
+            Self::PropertyName(at) => write!(f, "found no property name at {at:#x}, {NAME}"),
+            Self::PropertyLength(found, left) => {
+                write!(
+                    f,
+                    "found a property of {found} bytes, wanted at most {left}"
+                )
+            }
+            Self::PropertyPlace => {
+                write!(
+                    f,
+                    "found a property, wanted it in a node and before its children"
+                )
+            }
+            Self::SecondRoot => write!(f, "found a second root node, wanted one"),
+            Self::TooDeep => write!(
                 f,
-                "offset {offset:#x}: found a node nested too deep, wanted at most {} levels",
+                "found a node, wanted at most {} levels",
                 super::MAX_DEPTH
             ),
-            Self::Unclosed { offset, depth } => {
-                write!(
-                    f,
-                    "offset {offset:#x}: found the end with {depth} nodes open, wanted none"
-                )
-            }
-            Self::Unopened { offset } => {
-                write!(
-                    f,
-                    "offset {offset:#x}: found a node's end, wanted a node open there"
-                )
-            }
+            Self::Unclosed(open) => write!(f, "found the end with {open} nodes open, wanted none"),
+            Self::Unopened => write!(f, "found a node's end, wanted a node open there"),
             Self::NoRoot => write!(f, "found no root node, wanted one"),
-            Self::Library => write!(f, "found a header that fdt-rs refuses, wanted a valid one"),
         }
     }
 }

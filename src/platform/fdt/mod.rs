@@ -34,7 +34,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use error::{FdtError, Odd};
+pub use error::{FdtError, Odd, StructureFault};
 pub use node::{Children, Node, Nodes, Path, Properties};
 pub use property::{Cells, Property, Strings, Value};
 pub use reg::Reg;

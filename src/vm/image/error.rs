@@ -3,124 +3,119 @@
 use core::fmt;
 
 /// Why an image cannot be loaded. Prints as property, value found, value wanted; who knows the VM
-/// puts its node before it. Addresses are IPAs, sizes bytes.
+/// puts its node before it. Addresses are IPAs, sizes and offsets bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "each variant's fields are named for its line of Display"
-)]
 pub enum ImageError {
-    NoImage {
-        size: usize,
-    },
-    BigEndianImage {
-        flags: u64,
-    },
-    TextOffset {
-        found: u64,
-    },
-    ImageAlignment {
-        found: u64,
-        text_offset: u64,
-    },
+    /// An Image without its magic: the file's size.
+    NoImage(usize),
+    /// An Image of a big-endian kernel: its flags.
+    BigEndianImage(u64),
+    /// A text_offset beyond all memory.
+    TextOffset(u64),
+    /// A load address that an Image cannot have, and its text_offset.
+    ImageAlignment(u64, u64),
+    /// A packed file.
     Gzip,
-    NoElf {
-        size: usize,
-    },
-    ElfKind {
-        kind: u16,
-        machine: u16,
-    },
-    ElfHeaderSize {
-        found: usize,
-    },
-    ElfTruncated {
-        offset: u64,
-        size: usize,
-    },
+    /// An ELF file without its magic: the file's size.
+    NoElf(usize),
+    /// Another kind of ELF file: its e_type and e_machine.
+    ElfKind(u16, u16),
+    /// Program headers that are too small: their size.
+    ElfHeaderSize(usize),
+    /// A header beyond the file's end: its offset and the file's size.
+    ElfTruncated(u64, usize),
+    /// A segment that is not within the file, or has more bytes than memory.
     ElfSegment {
+        /// Its p_offset.
         offset: u64,
+        /// Its p_filesz.
         in_file: u64,
+        /// Its p_memsz.
         size: u64,
+        /// The file's size.
         file: usize,
     },
-    ElfSegments {
-        most: usize,
-    },
+    /// More loadable segments than this.
+    ElfSegments(usize),
+    /// No loadable segment.
     ElfEmpty,
+    /// A piece of the kernel that does not lie in RAM.
     KernelPlace {
+        /// Its first byte.
         start: u64,
+        /// Its size.
         size: u64,
+        /// RAM's first byte.
         from: u64,
+        /// RAM's end.
         to: u64,
     },
-    Overlap {
-        start: u64,
-        size: u64,
-        other: u64,
-    },
-    Entry {
-        found: u64,
-    },
-    Initrd {
-        size: u64,
-        left: u64,
-    },
-    TreePlace {
-        size: u64,
-        left: u64,
-    },
+    /// Two segments that overlap: start and size of the one, start of the other.
+    Overlap(u64, u64, u64),
+    /// An entry point that is odd or outside what is loaded.
+    Entry(u64),
+    /// An initrd that does not fit: its size and the room.
+    Initrd(u64, u64),
+    /// A device tree that does not fit: its size and the room above all else.
+    TreePlace(u64, u64),
 }
 
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let property = match self {
+            Self::ImageAlignment(..) => "load-address",
+            Self::Entry(_) => "entry-address",
+            Self::Initrd(..) => "initrd",
+            Self::TreePlace(..) => "memory-mib",
+            _ => "kernel",
+        };
+        write!(f, "{property}: found ")?;
         match *self {
-            Self::NoImage { size } => write!(
-                f,
-                "kernel: found {size} bytes without the magic of an Image, wanted ARM\\x64 at 56"
-            ),
-            Self::BigEndianImage { flags } => {
+            Self::NoImage(size) => {
                 write!(
                     f,
-                    "kernel: found a big-endian Image (flags {flags:#x}), wanted bit 0 clear"
+                    "{size} bytes without the magic of an Image, wanted ARM\\x64 at 56"
                 )
             }
-            Self::TextOffset { found } => {
+            Self::BigEndianImage(flags) => {
                 write!(
                     f,
-                    "kernel: found text_offset {found:#x}, wanted one within RAM"
+                    "a big-endian Image (flags {flags:#x}), wanted bit 0 clear"
                 )
             }
-            Self::ImageAlignment { found, text_offset } => write!(
-                f,
-                "load-address: found {found:#x}, wanted a multiple of 2 MiB and the Image's \
-                 text_offset, {text_offset:#x}"
-            ),
-            Self::Gzip => write!(
-                f,
-                "kernel: found a file packed by gzip, wanted it unpacked (or format = \"raw\")"
-            ),
-            Self::NoElf { size } => {
+            Self::TextOffset(found) => write!(f, "text_offset {found:#x}, wanted one within RAM"),
+            Self::ImageAlignment(found, offset) => {
                 write!(
                     f,
-                    "kernel: found {size} bytes without the magic of ELF, wanted \\x7fELF at 0"
+                    "{found:#x}, wanted a multiple of 2 MiB and text_offset, {offset:#x}"
                 )
             }
-            Self::ElfKind { kind, machine } => write!(
-                f,
-                "kernel: found an ELF file of type {kind} for machine {machine}, wanted a 64-bit \
-                 little-endian executable (2 or 3) for AArch64 (183)"
-            ),
-            Self::ElfHeaderSize { found } => {
+            Self::Gzip => {
                 write!(
                     f,
-                    "kernel: found ELF program headers of {found} bytes, wanted 56 or more"
+                    "a file packed by gzip, wanted it unpacked (or format = \"raw\")"
                 )
             }
-            Self::ElfTruncated { offset, size } => write!(
+            Self::NoElf(size) => {
+                write!(
+                    f,
+                    "{size} bytes without the magic of ELF, wanted \\x7fELF at 0"
+                )
+            }
+            Self::ElfKind(kind, machine) => write!(
                 f,
-                "kernel: found the ELF file's end at {size:#x}, wanted a header at {offset:#x}"
+                "an ELF file of type {kind} for machine {machine}, wanted a 64-bit little-endian \
+                 executable (2 or 3) for AArch64 (183)"
             ),
+            Self::ElfHeaderSize(found) => {
+                write!(f, "ELF program headers of {found} bytes, wanted 56 or more")
+            }
+            Self::ElfTruncated(offset, size) => {
+                write!(
+                    f,
+                    "the ELF file's end at {size:#x}, wanted a header at {offset:#x}"
+                )
+            }
             Self::ElfSegment {
                 offset,
                 in_file,
@@ -128,19 +123,13 @@ impl fmt::Display for ImageError {
                 file,
             } => write!(
                 f,
-                "kernel: found an ELF segment of {size:#x} bytes, {in_file:#x} of them at offset \
-                 {offset:#x}, wanted these no more and within the file's {file:#x}"
+                "an ELF segment of {size:#x} bytes, {in_file:#x} of them at offset {offset:#x}, \
+                 wanted these no more and within the file's {file:#x}"
             ),
-            Self::ElfSegments { most } => {
-                write!(
-                    f,
-                    "kernel: found more loadable ELF segments, wanted at most {most}"
-                )
+            Self::ElfSegments(most) => {
+                write!(f, "more loadable ELF segments, wanted at most {most}")
             }
-            Self::ElfEmpty => write!(
-                f,
-                "kernel: found no loadable ELF segment, wanted one or more"
-            ),
+            Self::ElfEmpty => write!(f, "no loadable ELF segment, wanted one or more"),
             Self::KernelPlace {
                 start,
                 size,
@@ -148,26 +137,31 @@ impl fmt::Display for ImageError {
                 to,
             } => write!(
                 f,
-                "kernel: found {size:#x} bytes to go to {start:#x}, wanted them within RAM, \
-                 {from:#x} to {to:#x}"
+                "{size:#x} bytes to go to {start:#x}, wanted them within RAM, {from:#x} to {to:#x}"
             ),
-            Self::Overlap { start, size, other } => write!(
+            Self::Overlap(start, size, other) => write!(
                 f,
-                "kernel: found an ELF segment of {size:#x} bytes at {start:#x} on the one at \
-                 {other:#x}, wanted them apart"
+                "an ELF segment of {size:#x} bytes at {start:#x} on the one at {other:#x}, wanted \
+                 them apart"
             ),
-            Self::Entry { found } => write!(
-                f,
-                "entry-address: found {found:#x}, wanted a multiple of 4 within what is loaded"
-            ),
-            Self::Initrd { size, left } => write!(
-                f,
-                "initrd: found {size:#x} bytes, wanted at most {left:#x}, the RAM above the kernel"
-            ),
-            Self::TreePlace { size, left } => write!(
-                f,
-                "memory-mib: found {left:#x} bytes free for the device tree, wanted {size:#x}"
-            ),
+            Self::Entry(found) => {
+                write!(
+                    f,
+                    "{found:#x}, wanted a multiple of 4 within what is loaded"
+                )
+            }
+            Self::Initrd(size, left) => {
+                write!(
+                    f,
+                    "{size:#x} bytes, wanted at most {left:#x}, the RAM above the kernel"
+                )
+            }
+            Self::TreePlace(size, left) => {
+                write!(
+                    f,
+                    "{left:#x} bytes free for the device tree, wanted {size:#x}"
+                )
+            }
         }
     }
 }

@@ -164,8 +164,7 @@ fn an_images_faults_are_named() {
     odd.load_address = Some(BASE + 0x8_0000);
     assert_eq!(
         fault(&odd),
-        "load-address: found 0x40080000, wanted a multiple of 2 MiB and the Image's \
-         text_offset, 0x0"
+        "load-address: found 0x40080000, wanted a multiple of 2 MiB and text_offset, 0x0"
     );
     odd.load_address = Some(BASE + 4 * MIB);
     assert_eq!(places(&odd).1, BASE + 4 * MIB);

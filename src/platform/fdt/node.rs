@@ -47,7 +47,7 @@ impl<'a> Node<'a> {
 
     /// The property called `name`.
     pub fn property(&self, name: &str) -> Option<Property<'a>> {
-        self.properties().find(|property| property.name() == name)
+        self.properties().find(|property| property.is(name))
     }
 
     /// Its children, in order.
@@ -128,12 +128,9 @@ impl<'a> Node<'a> {
 
     /// Its `phandle`.
     pub fn phandle(&self) -> Option<u32> {
-        let property = self
-            .property("phandle")
-            .or_else(|| self.property("linux,phandle"));
-        property?
-            .u32()
-            .filter(|handle| !matches!(*handle, 0 | u32::MAX))
+        let is_phandle = |one: &Property<'_>| one.is("phandle") || one.is("linux,phandle");
+        let handle = self.properties().find(is_phandle)?.u32();
+        handle.filter(|handle| !matches!(*handle, 0 | u32::MAX))
     }
 
     /// The error that says what is wrong with its property `name`.

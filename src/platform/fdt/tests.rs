@@ -164,7 +164,7 @@ fn values_print_as_in_a_source_file() {
 
 #[test]
 fn forms_of_a_value_are_told_apart() {
-    let property = |bytes| Property::new("p", bytes);
+    let property = |bytes| Property::new(b"p\0", bytes);
     assert_eq!(property(&[0, 0, 1, 0]).u32(), Some(256));
     assert_eq!(property(&[0, 0, 1]).u32(), None);
     assert_eq!(

@@ -74,13 +74,14 @@ impl<'a> Machine<'a> {
         let (cpus, cpus_left_out) = cpus(tree)?;
         let chosen = tree.node("/chosen");
         let ram = ram::ram(tree)?;
+        let gic = devices::gic(tree)?;
         Ok(Self {
             ram,
             reserved: ram::reserved(tree)?,
             cpus,
             cpus_left_out,
-            gic: devices::gic(tree)?,
-            timer: devices::timer(tree)?,
+            timer: devices::timer(tree, &gic)?,
+            gic,
             console: Self::console(tree)?,
             psci: Self::psci(tree)?,
             initrd: initrd(chosen, &ram)?,

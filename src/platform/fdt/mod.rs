@@ -35,7 +35,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use error::{FdtError, Odd, StructureFault};
-pub use node::{Children, Node, Nodes, Path, Properties};
+pub use node::{Children, Node, Nodes, Properties};
 pub use property::{Cells, Property, Strings, Value};
 pub use reg::Reg;
 

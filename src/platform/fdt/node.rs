@@ -4,7 +4,8 @@ use core::fmt;
 
 use super::{Fdt, MAX_DEPTH, Odd, Property, Token};
 
-/// A node. Cheap to copy: it knows its place in the blob, and looks there when asked.
+/// A node. Cheap to copy: it knows its place in the blob, and looks there when asked. Prints as
+/// its full path.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
     pub(super) fdt: Fdt<'a>,
@@ -25,11 +26,6 @@ impl<'a> Node<'a> {
     /// Its name with the unit address, as `cpu@0`; the root's is empty.
     pub fn name(&self) -> &'a str {
         self.fdt.name(self.offset).unwrap_or("")
-    }
-
-    /// Its full path, for printing.
-    pub fn path(&self) -> Path<'a> {
-        Path(*self)
     }
 
     /// The tree that it is a node of.
@@ -182,24 +178,21 @@ impl Eq for Node<'_> {}
 
 impl fmt::Debug for Node<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path())
+        fmt::Display::fmt(self, f)
     }
 }
 
-/// A node's full path, printed.
-#[derive(Clone, Copy)]
-pub struct Path<'a>(Node<'a>);
-
-impl fmt::Display for Path<'_> {
+/// A node prints as its full path.
+impl fmt::Display for Node<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (line, depth) = self.0.line();
+        let (line, depth) = self.line();
         if depth == 0 {
             return write!(f, "/");
         }
         for offset in line.iter().take(depth).skip(1) {
-            write!(f, "/{}", Node::at(self.0.fdt, *offset).name())?;
+            write!(f, "/{}", Node::at(self.fdt, *offset).name())?;
         }
-        write!(f, "/{}", self.0.name())
+        write!(f, "/{}", self.name())
     }
 }
 

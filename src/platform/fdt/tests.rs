@@ -44,7 +44,7 @@ fn error(bytes: &[u8]) -> String {
 fn nodes_come_in_order_with_their_paths() {
     let blob = sample().blob();
     let tree = Fdt::new(&blob).unwrap();
-    let paths: Vec<_> = tree.nodes().map(|node| node.path().to_string()).collect();
+    let paths: Vec<_> = tree.nodes().map(|node| node.to_string()).collect();
     assert_eq!(
         paths,
         [
@@ -199,7 +199,7 @@ fn long_names_of_nodes_are_read() {
             .blob();
         let tree = Fdt::new(&blob).unwrap();
         assert_eq!(
-            tree.phandle(3).unwrap().path().to_string(),
+            tree.phandle(3).unwrap().to_string(),
             format!("/{name}/inner")
         );
         assert_eq!(tree.phandle(4).unwrap().name(), "after");
@@ -389,7 +389,7 @@ fn the_deepest_tree_knows_its_paths() {
     let blob = Blob::new(&structure(&words));
     let tree = Fdt::new(&blob).unwrap();
     let last = tree.nodes().last().unwrap();
-    assert_eq!(last.path().to_string(), "/n".repeat(MAX_DEPTH - 1));
+    assert_eq!(last.to_string(), "/n".repeat(MAX_DEPTH - 1));
     assert!(last.is_enabled());
 }
 
@@ -409,9 +409,9 @@ fn an_unterminated_reservation_block_is_an_error() {
 fn walk(tree: Fdt<'_>) {
     let mut text = String::new();
     for node in tree.nodes().take(200) {
-        text.push_str(&node.path().to_string());
-        let found = tree.node(&node.path().to_string());
-        assert!(found.is_some(), "{}", node.path());
+        text.push_str(&node.to_string());
+        let found = tree.node(&node.to_string());
+        assert!(found.is_some(), "{}", node);
         for property in node.properties() {
             text.push_str(&format!("{} {}", property.name(), property.value()));
             let _ = (property.u32(), property.number(), property.string());

@@ -1,6 +1,6 @@
 //! The devices that the hypervisor drives itself: interrupt controller, timers, console, PSCI.
 
-use super::{MAX_REDISTRIBUTOR_REGIONS, MachineError, Region};
+use super::{MAX_REDISTRIBUTOR_REGIONS, MachineError, Place, Region};
 use crate::memory::Pa;
 use crate::platform::fdt::{Fdt, Node, Odd};
 use crate::platform::list::List;
@@ -95,9 +95,7 @@ pub(super) fn gic<'a>(tree: &Fdt<'a>) -> Result<Gic, MachineError<'a>> {
         return Err(match find(tree, &OLD) {
             Some(old) => old.odd("compatible", "\"arm,gic-v3\" (QEMU: -M virt,gic-version=3)"),
             None => {
-                return Err(MachineError::NoNode {
-                    wanted: "compatible \"arm,gic-v3\"",
-                });
+                return Err(MachineError::NoNode("compatible \"arm,gic-v3\""));
             }
         }
         .into());
@@ -113,11 +111,11 @@ pub(super) fn gic<'a>(tree: &Fdt<'a>) -> Result<Gic, MachineError<'a>> {
     })?;
     let mut redistributors = List::new();
     for index in 1..=count.unwrap_or(1) as usize {
-        let full = MachineError::TooMany {
-            node: Some(node),
-            what: "redistributor regions",
-            limit: MAX_REDISTRIBUTOR_REGIONS,
-        };
+        let full = MachineError::TooMany(
+            Place(Some(node)),
+            "redistributor regions",
+            MAX_REDISTRIBUTOR_REGIONS,
+        );
         redistributors
             .push(registers(node, index)?)
             .map_err(|_| full)?;
@@ -146,9 +144,9 @@ pub(super) fn gic<'a>(tree: &Fdt<'a>) -> Result<Gic, MachineError<'a>> {
 
 /// The timers, whose interrupts go to `gic`.
 pub(super) fn timer<'a>(tree: &Fdt<'a>, gic: &Gic) -> Result<TimerInterrupts, MachineError<'a>> {
-    let missing = MachineError::NoNode {
-        wanted: "compatible \"arm,armv8-timer\" (QEMU: a 64-bit -cpu, such as cortex-a72)",
-    };
+    let missing = MachineError::NoNode(
+        "compatible \"arm,armv8-timer\" (QEMU: a 64-bit -cpu, such as cortex-a72)",
+    );
     let node = find(tree, &["arm,armv8-timer"]).ok_or(missing)?;
     // In this order by the binding; `interrupt-names` may give another one.
     let names = node
@@ -175,16 +173,14 @@ pub(super) fn timer<'a>(tree: &Fdt<'a>, gic: &Gic) -> Result<TimerInterrupts, Ma
 
 /// The PL011 that `/chosen/stdout-path` leads to, by its path or an alias.
 pub(super) fn console<'a>(tree: &Fdt<'a>) -> Result<Uart, MachineError<'a>> {
-    let missing = MachineError::NoNode {
-        wanted: "/chosen with stdout-path",
-    };
+    let missing = MachineError::NoNode("/chosen with stdout-path");
     let chosen = tree.node("/chosen").ok_or(missing)?;
     let value = chosen.required("stdout-path", "the path or alias of a PL011", |p| {
         p.string()
     })?;
     // Behind a colon come options for the driver, such as the baud rate.
     let path = value.split_once(':').map_or(value, |(path, _)| path);
-    let node = tree.node(path).ok_or(MachineError::NoSuchPath { path })?;
+    let node = tree.node(path).ok_or(MachineError::NoSuchPath(path))?;
     if !node.is_compatible("arm,pl011") {
         return Err(node
             .odd(

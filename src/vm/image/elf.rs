@@ -112,12 +112,7 @@ fn program_header(file: &[u8], index: usize) -> Result<Option<Loadable<'_>>, Ima
         Some(end) => file.get(offset as usize..end as usize),
         None => None,
     };
-    let bytes = bytes.ok_or(ImageError::ElfSegment {
-        offset,
-        in_file,
-        size,
-        file: file.len(),
-    })?;
+    let bytes = bytes.ok_or(ImageError::ElfSegment(offset, in_file, size, file.len()))?;
     Ok(Some(Loadable {
         vaddr,
         segment: Segment {

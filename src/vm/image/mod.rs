@@ -148,7 +148,7 @@ impl<'a> LoadPlan<'a> {
             Format::Elf => elf::load(vm)?,
             Format::Raw => raw(vm)?,
         };
-        check_kernel(&kernel, ram)?;
+        check_kernel(vm, &kernel, ram)?;
         let entry = vm.entry_address.unwrap_or(entry);
         if entry & 3 != 0 || !kernel.iter().any(|segment| segment.contains(entry)) {
             return Err(ImageError::Entry(entry));
@@ -184,12 +184,15 @@ fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), ImageError> {
 }
 
 /// All segments lie in RAM, and none lies on another.
-fn check_kernel(kernel: &[Segment<'_>], ram: Ram) -> Result<(), ImageError> {
+fn check_kernel(vm: &VmConfig<'_>, kernel: &[Segment<'_>], ram: Ram) -> Result<(), ImageError> {
     for (index, segment) in kernel.iter().enumerate() {
         let (start, size) = (segment.ipa.get(), segment.size);
         if !ram.holds(start, size) {
             let (from, to) = (ram.start, ram.end);
+            let told = vm.load_address.is_some();
+            let property = if told { "load-address" } else { "kernel" };
             return Err(ImageError::KernelPlace {
+                property,
                 start,
                 size,
                 from,

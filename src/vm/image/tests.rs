@@ -198,7 +198,7 @@ fn a_raw_image_goes_and_starts_where_it_is_told() {
         );
     }
     vm.load_address = Some(u64::MAX - 10);
-    assert!(fault(&vm).starts_with("kernel: found 0x1000 bytes to go to 0xfffffffffffffff5"));
+    assert!(fault(&vm).starts_with("load-address: found 0x1000 bytes to go to 0xfffffffffffffff5"));
     vm.load_address = Some(BASE + 16 * MIB - 0xfff);
     assert!(fault(&vm).contains("wanted them within RAM"));
 }

@@ -80,10 +80,11 @@ impl Bank {
         self.latch & self.in_lr & self.allowed(on)
     }
 
-    /// Moves interrupt `index` into a list register and returns its value, and whether the
-    /// latch moved with it. `hw` is the physical interrupt behind it.
+    /// Moves interrupt `intid` into a list register and returns its value, and whether the
+    /// latch moved with it. `hw` is the physical interrupt behind it. An active interrupt takes
+    /// its latch along only with `renew`.
     #[inline]
-    pub fn move_out(&mut self, intid: u32, hw: Option<u16>, on: Groups) -> (u64, bool) {
+    pub fn move_out(&mut self, intid: u32, hw: Option<u16>, renew: bool) -> (u64, bool) {
         let index = intid as usize & 31;
         let bit = 1u32 << index;
         let group = if self.group & bit != 0 {
@@ -103,16 +104,17 @@ impl Bank {
             return (value | lr::LR_PENDING, latched);
         }
         self.active &= !bit;
+        let renew = renew && resample == 0 && self.running[index] == self.priority[index];
         let value = lr::compose(intid, self.running[index]) | group | lr::LR_ACTIVE;
         match hw {
             Some(pintid) if !latched => (value | lr::LR_HW | lr::pintid(pintid), false),
-            // Active and pending is not allowed with HW=1: have the end of it reported instead.
-            Some(_) => (value | lr::LR_EOI, false),
-            None if latched && self.edge & self.allowed(on) & bit != 0 => {
+            None if latched && renew => {
                 self.latch &= !bit;
                 (value | lr::LR_PENDING, true)
             }
-            None => (value | resample, false),
+            // Active and pending in one, which HW=1 does not allow: have the end reported.
+            _ if latched => (value | lr::LR_EOI, false),
+            _ => (value | resample, false),
         }
     }
 

@@ -224,7 +224,7 @@ impl Vgic {
                 bank.latch &= !changed;
                 self.withdraw(at, changed);
             }
-            ISACTIVER => self.activate(vcpu, at, changed),
+            ISACTIVER => effects |= self.activate(vcpu, at, changed),
             _ => {
                 bank.active &= !changed;
                 self.each_slot(at, changed, |cpu, slot| cpu.deactivate |= slot);
@@ -235,28 +235,34 @@ impl Vgic {
     }
 
     /// ISACTIVER: an SPI becomes active on the vCPU to which it is routed.
-    fn activate(&mut self, vcpu: usize, at: At, bits: u32) {
+    fn activate(&mut self, vcpu: usize, at: At, bits: u32) -> Effects {
+        let mut effects = Effects::NONE;
         match at {
             At::Private(owner) => {
                 if let Some(cpu) = self.cpus.get_mut(owner) {
                     cpu.private.activate(bits);
                     cpu.attention |= RESYNC | PRIVATE;
+                    effects = Effects::of(owner);
                 }
             }
             At::Shared(n) => {
                 let Self { cpus, spis, .. } = self;
-                let Some(spi) = spis.get_mut(n) else { return };
+                let Some(spi) = spis.get_mut(n) else {
+                    return effects;
+                };
                 for i in Bits(bits & !(spi.bank.active | spi.bank.in_lr)) {
                     let target = spi.target[i & 31];
                     let holder = if target == NOBODY { vcpu as u8 } else { target };
                     spi.holder[i & 31] = holder;
                     if let Some(cpu) = cpus.get_mut(usize::from(holder)) {
                         cpu.attention |= RESYNC | 2 << n;
+                        effects |= Effects::of(usize::from(holder));
                     }
                 }
                 spi.bank.activate(bits);
             }
         }
+        effects
     }
 
     fn priority_write<C: CpuInterface>(

@@ -139,7 +139,7 @@ impl Vgic {
         } else {
             None
         };
-        let (value, moved) = bank.move_out(32 * n + index, hw, *on);
+        let (value, moved) = bank.move_out(32 * n + index, hw, false);
         cpu.attention = 0;
         cpu.occupy(free.trailing_zeros() as usize, value, moved, ci);
         true
@@ -271,7 +271,7 @@ impl Vgic {
         let queued = pending.taken().iter().take(slots - actives);
         let left = (active.seen > running.len(), pending.seen > queued.len());
         for (slot, key) in running.chain(queued).enumerate() {
-            self.occupy_with(vcpu, slot, key & 0x3ff, ci);
+            self.occupy_with(vcpu, slot, key & 0x3ff, left.1, ci);
         }
         let Some(cpu) = self.cpus.get_mut(vcpu) else {
             return;
@@ -286,25 +286,35 @@ impl Vgic {
         }
     }
 
-    /// Moves `intid` into list register `slot`, which is free.
-    fn occupy_with<C: CpuInterface>(&mut self, vcpu: usize, slot: usize, intid: u32, ci: &mut C) {
+    /// Moves `intid` into list register `slot`, which is free. Where interrupts wait for room,
+    /// `crowded`, none is active and pending at once in a list register: it would be pending
+    /// there as soon as it is ended, and keep a better one waiting.
+    fn occupy_with<C: CpuInterface>(
+        &mut self,
+        vcpu: usize,
+        slot: usize,
+        intid: u32,
+        crowded: bool,
+        ci: &mut C,
+    ) {
         let Self { cpus, spis, on } = self;
         let Some(cpu) = cpus.get_mut(vcpu) else {
             return;
         };
         let index = intid as usize & 31;
+        let renew = |bank: &Bank| !crowded && bank.allowed(*on) & (1 << index) != 0;
         let (value, moved) = match intid.checked_sub(FIRST_SPI) {
             None => {
                 let hw = cpu.hw & (1 << index) != 0;
                 let hw = hw.then_some(cpu.pintid[index]);
-                cpu.private.move_out(intid, hw, *on)
+                cpu.private.move_out(intid, hw, renew(&cpu.private))
             }
             Some(spi) => {
                 let Some(shared) = spis.get_mut(spi as usize / 32) else {
                     return;
                 };
                 shared.holder[index] = vcpu as u8;
-                shared.bank.move_out(intid, None, *on)
+                shared.bank.move_out(intid, None, renew(&shared.bank))
             }
         };
         cpu.occupy(slot, value, moved, ci);

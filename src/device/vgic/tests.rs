@@ -1,6 +1,8 @@
 //! Behaviour of the vGIC, with a simulated CPU interface that a guest would use.
 
 mod hardware;
+mod model;
+mod property;
 
 use super::*;
 use hardware::Hardware;

@@ -191,7 +191,7 @@ impl World {
             Step::Timer(v) if guest(v) && !pcpus[v % n].physical.contains(&PINTID) => {
                 pcpus[v % n].physical.insert(PINTID);
                 model.irq(Name::Private(v % n, TIMER)).latch = true;
-                vgic.raise_hw(v % n, TIMER, PINTID)
+                vgic.raise_hw(v % n, TIMER, PINTID, &mut pcpus[v % n])
             }
             Step::Sgi(v, value) if guest(v) => {
                 let v = v % n;

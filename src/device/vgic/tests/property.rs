@@ -79,6 +79,8 @@ struct World {
     pcpus: Vec<Hardware>,
     guests: Vec<Guest>,
     lrs: usize,
+    /// What a guest sees is compared after each step.
+    exact: bool,
 }
 
 impl World {
@@ -93,6 +95,7 @@ impl World {
             pcpus,
             guests: (0..vcpus).map(|_| Guest::default()).collect(),
             lrs,
+            exact: true,
         };
         for v in 0..vcpus {
             world.run(Step::Load(v));
@@ -113,7 +116,9 @@ impl World {
         let effects = self.apply(step);
         self.attend(effects);
         for v in 0..self.guests.len() {
-            self.check(v);
+            if self.exact {
+                self.check(v);
+            }
         }
     }
 
@@ -177,6 +182,7 @@ impl World {
             pcpus,
             guests,
             lrs,
+            ..
         } = self;
         let guest = |v: usize| guests[v % n].loaded;
         match step {
@@ -377,7 +383,9 @@ impl World {
             }
         }
         for v in 0..n {
-            self.read_all(v);
+            if self.exact {
+                self.read_all(v);
+            }
             // With sixteen list registers the guest has made interrupts active by hand.
             if self.lrs < 16 {
                 assert_eq!(self.pcpus[v].occupied(), 0);
@@ -421,25 +429,29 @@ fn access(
     }
 }
 
+/// `CASES=…` in the environment runs more of them.
 fn config(cases: u32) -> ProptestConfig {
+    let wanted = std::env::var("CASES").ok().and_then(|c| c.parse().ok());
     ProptestConfig {
-        cases: std::env::var("CASES")
-            .map_or(if cfg!(miri) { 2 } else { cases }, |c| c.parse().unwrap()),
+        cases: wanted.unwrap_or(if cfg!(miri) { 1 } else { cases }),
         failure_persistence: None,
         max_shrink_iters: 4_000,
         ..ProptestConfig::default()
     }
 }
 
+/// Length of a run, in steps.
+const STEPS: usize = if cfg!(miri) { 30 } else { 300 };
+
 proptest! {
-    #![proptest_config(config(400))]
+    #![proptest_config(config(64))]
 
     #[test]
     fn agrees_with_a_gic_that_has_no_list_registers(
         vcpus in 1..4usize,
         lrs in prop::sample::select(&[1usize, 2, 4, 16][..]),
         eoi_mode in any::<bool>(),
-        steps in prop::collection::vec(step(), 1..if cfg!(miri) { 40 } else { 300 }),
+        steps in prop::collection::vec(step(), 1..STEPS),
     ) {
         let mut world = World::new(vcpus, lrs, eoi_mode);
         for (i, step) in steps.into_iter().enumerate() {
@@ -450,5 +462,35 @@ proptest! {
             }
         }
         world.drain();
+    }
+
+    /// vCPUs that come out of their guests late, as on a real machine: what they see in between
+    /// is not exact, but every edge is taken after it came, and nothing stays active.
+    #[test]
+    fn loses_nothing_while_attention_comes_late(
+        vcpus in 1..4usize,
+        lrs in prop::sample::select(&[1usize, 2, 4][..]),
+        eoi_mode in any::<bool>(),
+        steps in prop::collection::vec((step(), any::<bool>()), 1..STEPS),
+    ) {
+        let mut world = World::new(vcpus, lrs, eoi_mode);
+        let mut owed = Effects::NONE;
+        for (step, late) in steps {
+            // Taking an interrupt back by register races with its being taken by the guest.
+            if matches!(step, Step::Bits(_, 5, ..)) {
+                continue;
+            }
+            owed |= world.apply(step);
+            if !late {
+                world.attend(owed);
+                owed = Effects::NONE;
+            }
+        }
+        world.attend(owed);
+        world.exact = false;
+        world.drain();
+        for v in 0..vcpus {
+            prop_assert!(world.model.deliverable(v).is_empty(), "an edge was lost");
+        }
     }
 }

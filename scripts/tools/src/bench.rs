@@ -120,7 +120,10 @@ fn measure() -> Result<Figures> {
         if end != End::Status(0) || found.is_empty() {
             return Err(Error::Failed {
                 what: format!("the benchmark on {name}"),
-                how: format!("{end:?}\n{console}"),
+                how: format!(
+                    "{end:?}\n{console}\n{}",
+                    String::from_utf8_lossy(&session.complaints)
+                ),
             });
         }
         figures.insert(name.into(), found);

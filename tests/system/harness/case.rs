@@ -191,8 +191,10 @@ impl Talk {
                 self.heard = heard;
                 Ok(())
             }
-            None => Err(Outcome::new(End::TimedOut, &self.session.raw)
-                .failure(format!("waited for `{text}`"))),
+            None => {
+                Err(Outcome::new(End::TimedOut, &self.session)
+                    .failure(format!("waited for `{text}`")))
+            }
         }
     }
 
@@ -204,7 +206,7 @@ impl Talk {
     /// Waits for the end.
     pub fn finish(mut self) -> Result<Outcome, Failure> {
         let end = self.session.finish(Some(self.deadline))?;
-        Ok(Outcome::new(end, &self.session.raw))
+        Ok(Outcome::new(end, &self.session))
     }
 }
 

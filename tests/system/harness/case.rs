@@ -113,11 +113,6 @@ impl Case {
         self
     }
 
-    /// All pCPUs in turns on one host thread: none gets more of the host than another.
-    pub fn taking_turns(self) -> Self {
-        self.qemu(&["-accel", "tcg,thread=single"])
-    }
-
     /// Virtual time by the instruction: a run is the same every time.
     pub fn counting_instructions(mut self) -> Self {
         self.machine.properties.push("dtb-randomness=off".into());

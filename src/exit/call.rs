@@ -40,6 +40,7 @@ fn act(guest: &mut Guest, outcome: Outcome) -> Next {
                 // the lock; and a vCPU is Off only after its pCPU has put it away.
                 unsafe { vcpu.reset(entry, context) };
                 schedule::tell(|queue| queue.start(vcpu.entity, timer::now()));
+                guest.vm.power.lock().started(target);
             }
         }
         Outcome::CpuOff => return guest.leave(Reason::Off),

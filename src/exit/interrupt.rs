@@ -56,11 +56,15 @@ fn take(intid: u32, guest: Option<&mut Guest>) -> Next {
         gic::complete(intid);
         return Next::Resume;
     }
+    if intid == INTIDS.hypervisor_timer.load(Ordering::Relaxed) {
+        // Its line goes down before it is deactivated, or it would be pending again at once.
+        timer::arm(None);
+        gic::complete(intid);
+        return hypervisor_timer(guest);
+    }
     gic::complete(intid);
     if intid == gic::KICK {
         // Why is in the presence's attention bits, looked at before the next entry.
-    } else if intid == INTIDS.hypervisor_timer.load(Ordering::Relaxed) {
-        return hypervisor_timer(guest);
     } else if intid == INTIDS.maintenance.load(Ordering::Relaxed) {
         if let Some(guest) = guest {
             let effects = guest.vm.vgic.lock().sync(guest.vcpu.index, &mut guest.lrs);
@@ -98,8 +102,7 @@ fn hypervisor_timer(guest: Option<&mut Guest>) -> Next {
         }
     }
     let Some(guest) = guest else {
-        // The run queue is looked at next, and arms it.
-        timer::arm(None);
+        // The run queue is looked at next, and what it says arms it.
         return Next::Resume;
     };
     guest.next_event = next_event;

@@ -144,6 +144,7 @@ pub fn init_heap(machine: &Machine<'_>, claimed: &[Region]) -> Region {
         "the heap's map",
         mmu::map(layout::HEAP, base, wanted, mmu::Access::Data),
     );
+    must("the windows", mmu::init_windows());
     // SAFETY: free RAM, mapped just now, once.
     unsafe { heap::init(base, wanted) };
     Region { base, size: wanted }

@@ -48,6 +48,7 @@ pub fn start_all(blob: &'static [u8], mut frames: FrameAllocator, pcpus: usize, 
     let memory = frames.available() * BLOCK_SIZE;
     let limits = Limits { pcpus, memory, ipa_bits: ipa_bits().into() };
     let configs = match Description::new(blob) {
+        // In batch the guests that are told nothing else are told so: the demo's run their script.
         Ok(description) => description.vms(&limits, |name| words.bootargs(name)),
         Err(fault) => {
             refuse(&fault);

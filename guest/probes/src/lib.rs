@@ -9,6 +9,7 @@
 
 pub mod align;
 pub mod asid;
+pub mod bench;
 pub mod check;
 pub mod count;
 pub mod dabort;

@@ -100,7 +100,7 @@ pub(super) fn gic<'a>(tree: &Fdt<'a>) -> Result<Gic, MachineError<'a>> {
         }
         .into());
     };
-    let count = node.optional("#redistributor-regions", "1 to 16", |property| {
+    let count = node.optional("#redistributor-regions", "1 to 8", |property| {
         property
             .u32()
             .filter(|count| (1..=MAX_REDISTRIBUTOR_REGIONS as u32).contains(count))

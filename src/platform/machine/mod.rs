@@ -26,11 +26,11 @@ use crate::memory::Pa;
 /// The most pCPUs that the hypervisor runs.
 pub const MAX_CPUS: usize = 8;
 /// The most RAM regions that a machine may have.
-pub const MAX_RAM: usize = 32;
+pub const MAX_RAM: usize = 16;
 /// The most reserved regions that a machine may have.
-pub const MAX_RESERVED: usize = 64;
+pub const MAX_RESERVED: usize = 32;
 /// The most redistributor regions that a machine may have.
-pub const MAX_REDISTRIBUTOR_REGIONS: usize = 16;
+pub const MAX_REDISTRIBUTOR_REGIONS: usize = 8;
 
 /// A pCPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

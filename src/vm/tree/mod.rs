@@ -16,7 +16,7 @@ use vm_fdt::FdtWriter;
 use super::description::VmConfig;
 use super::image::{LoadPlan, Segment};
 use super::layout::{
-    GICD_BASE, GICD_SIZE, GICR_BASE, GICR_SIZE, PHYSICAL_TIMER_INTID, RAM_BASE, UART_BASE,
+    GICD_BASE, GICD_SIZE, GICR_BASE, GICR_STRIDE, PHYSICAL_TIMER_INTID, RAM_BASE, UART_BASE,
     UART_INTID, UART_SIZE, VIRTUAL_TIMER_INTID,
 };
 use crate::platform::fdt::{FdtError, Node, Odd};
@@ -211,7 +211,7 @@ fn timer(fdt: &mut FdtWriter) -> Result<(), vm_fdt::Error> {
 }
 
 fn gic(fdt: &mut FdtWriter, cpus: usize) -> Result<(), vm_fdt::Error> {
-    let redistributors = GICR_SIZE.saturating_mul(cpus as u64);
+    let redistributors = GICR_STRIDE.saturating_mul(cpus as u64);
     let gic = fdt.begin_node("intc@8000000")?;
     fdt.property_string("compatible", "arm,gic-v3")?;
     fdt.property_null("interrupt-controller")?;
@@ -220,10 +220,7 @@ fn gic(fdt: &mut FdtWriter, cpus: usize) -> Result<(), vm_fdt::Error> {
     fdt.property_u32("#size-cells", 2)?;
     fdt.property_null("ranges")?;
     fdt.property_u32("#redistributor-regions", 1)?;
-    fdt.property_array_u64(
-        "reg",
-        &[GICD_BASE.get(), GICD_SIZE, GICR_BASE.get(), redistributors],
-    )?;
+    fdt.property_array_u64("reg", &[GICD_BASE, GICD_SIZE, GICR_BASE, redistributors])?;
     fdt.property_phandle(GIC)?;
     fdt.end_node(gic)
 }
@@ -239,7 +236,7 @@ fn uart(fdt: &mut FdtWriter) -> Result<(), vm_fdt::Error> {
 
     let uart = fdt.begin_node("pl011@9000000")?;
     fdt.property("compatible", b"arm,pl011\0arm,primecell\0")?;
-    fdt.property_array_u64("reg", &[UART_BASE.get(), UART_SIZE])?;
+    fdt.property_array_u64("reg", &[UART_BASE, UART_SIZE])?;
     fdt.property_array_u32("interrupts", &[SPI, UART_INTID - 32, LEVEL_HIGH])?;
     fdt.property_array_u32("clocks", &[CLOCK, CLOCK])?;
     fdt.property("clock-names", b"uartclk\0apb_pclk\0")?;

@@ -40,13 +40,18 @@ pub fn has(word: &str) -> bool {
     args().split_ascii_whitespace().any(|w| w == word)
 }
 
-/// The value of `name=value` among the boot arguments, if there is one and it is a decimal number.
-pub fn number(name: &str) -> Option<u64> {
+/// The value of `name=value` among the boot arguments, if it is there.
+pub fn value(name: &str) -> Option<&'static str> {
     args()
         .split_ascii_whitespace()
         .filter_map(|word| word.split_once('='))
         .find(|(key, _)| *key == name)
-        .and_then(|(_, value)| value.parse().ok())
+        .map(|(_, value)| value)
+}
+
+/// The same for a value that is a decimal number.
+pub fn number(name: &str) -> Option<u64> {
+    value(name)?.parse().ok()
 }
 
 /// How many CPUs the tree lists, at least 1.

@@ -12,7 +12,10 @@ mod demo;
 mod descriptions;
 mod exits;
 mod harness;
+mod machines;
 mod probes;
+mod shares;
+mod sharing;
 
 use std::process::ExitCode;
 
@@ -20,6 +23,9 @@ fn main() -> ExitCode {
     let areas = [
         demo::tests(),
         exits::tests(),
+        sharing::tests(),
+        shares::tests(),
+        machines::tests(),
         boot::tests(),
         console::tests(),
         descriptions::tests(),

@@ -113,11 +113,6 @@ impl Case {
         self
     }
 
-    /// All pCPUs in turns on one host thread: none gets more of the host than another.
-    pub fn taking_turns(self) -> Self {
-        self.qemu(&["-accel", "tcg,thread=single"])
-    }
-
     /// Virtual time by the instruction: a run is the same every time.
     pub fn counting_instructions(mut self) -> Self {
         self.machine.properties.push("dtb-randomness=off".into());
@@ -191,8 +186,10 @@ impl Talk {
                 self.heard = heard;
                 Ok(())
             }
-            None => Err(Outcome::new(End::TimedOut, &self.session.raw)
-                .failure(format!("waited for `{text}`"))),
+            None => {
+                Err(Outcome::new(End::TimedOut, &self.session)
+                    .failure(format!("waited for `{text}`")))
+            }
         }
     }
 
@@ -204,7 +201,7 @@ impl Talk {
     /// Waits for the end.
     pub fn finish(mut self) -> Result<Outcome, Failure> {
         let end = self.session.finish(Some(self.deadline))?;
-        Ok(Outcome::new(end, &self.session.raw))
+        Ok(Outcome::new(end, &self.session))
     }
 }
 

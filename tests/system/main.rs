@@ -11,6 +11,7 @@ mod console;
 mod demo;
 mod descriptions;
 mod exits;
+mod gdb;
 mod harness;
 mod machines;
 mod probes;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         boot::tests(),
         console::tests(),
         descriptions::tests(),
+        gdb::tests(),
         bare::tests(),
     ];
     harness::main(&areas.into_iter().flatten().collect::<Vec<_>>())

@@ -9,8 +9,9 @@ use mezzanine_tools::{
 };
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -196,6 +197,17 @@ impl Talk {
     /// Types.
     pub fn say(&mut self, text: &str) -> Result<(), Failure> {
         Ok(self.session.send(text)?)
+    }
+
+    /// Waits until QEMU has made a file: a socket of its own.
+    pub fn wait_for_file(&mut self, path: &str) -> Result<(), Failure> {
+        while !Path::new(path).exists() {
+            if Instant::now() > self.deadline {
+                return Err(Failure::new(format!("{path}: waited for it in vain")));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 
     /// Waits for the end.

@@ -1,2 +1,86 @@
-//! Mezzanine's front door.
-fn main() {}
+//! Mezzanine's front door: bring-up, in the order in which it happens.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(not(target_os = "none"))]
+mod launcher;
+
+#[cfg(not(target_os = "none"))]
+fn main() {
+    launcher::main();
+}
+
+#[cfg(target_os = "none")]
+mod bare {
+    use log::info;
+    use mezzanine::el2::percpu::{self, PerCpu};
+    use mezzanine::el2::{features, lrs, mmu, smp, traps};
+    use mezzanine::exit::{interrupt, run};
+    use mezzanine::memory::Pa;
+    use mezzanine::platform::boot::{self, give_up, must};
+    use mezzanine::platform::cmdline::CommandLine;
+    use mezzanine::platform::machine::Machine;
+    use mezzanine::platform::{console, gic, timer};
+    use mezzanine::vm::{self, schedule};
+
+    /// The demo: a VM description like any other, made by build.rs.
+    static DEMO: &vm::Blob<[u8]> =
+        &vm::Blob(*include_bytes!(concat!(env!("OUT_DIR"), "/demo.dtb")));
+
+    /// Time slices a second.
+    const SLICES: u64 = 100;
+
+    /// The boot CPU comes here from head.rs: at EL2, translation on, on the boot stack.
+    #[unsafe(no_mangle)]
+    extern "C" fn kernel_main(tree: u64, image: u64, level: u64) -> ! {
+        percpu::adopt_boot();
+        let image = Pa::new(image);
+        // SAFETY: the boot CPU, once, on the boot map.
+        must("EL2's map", unsafe { mmu::init(image) });
+        let (tree, tree_region) = boot::tree(Pa::new(tree));
+        if level == 3 {
+            smp::note_el3();
+        }
+        let machine = Machine::new(&tree).unwrap_or_else(|error| give_up(error));
+        let command_line = CommandLine::new(machine.bootargs);
+        console::init_log(command_line.log);
+        info!("Mezzanine, entered at EL{level}, runs at EL2, loaded at {image}");
+
+        let claimed = boot::claimed(image, tree_region, &machine);
+        let heap = boot::init_heap(&machine, &claimed);
+        let stack = boot::init_stacks(0);
+        boot::init_gic(&machine, interrupt::init(&machine));
+        init_cpu(0);
+        gic::enable_spi(machine.console.intid);
+        let pcpus = boot::start_secondaries(&machine);
+        must("the run queue", schedule::init(pcpus, timer::frequency() / SLICES));
+
+        let blob = boot::description(&machine).unwrap_or(&DEMO.0);
+        let frames = boot::frames(&machine, &claimed, heap);
+        vm::start_all(blob, frames, pcpus, &command_line);
+        smp::open_gate();
+        mmu::on_stack(stack, run::pcpu_main)
+    }
+
+    /// Every other pCPU comes here from head.rs, on its own stack.
+    #[unsafe(no_mangle)]
+    extern "C" fn secondary_main(block: &'static PerCpu) -> ! {
+        init_cpu(block.id.get());
+        smp::wait_at_gate();
+        run::pcpu_main()
+    }
+
+    /// What each pCPU sets up for itself.
+    fn init_cpu(id: usize) {
+        traps::init();
+        features::init();
+        boot::init_gic_cpu();
+        lrs::init();
+        smp::set_online(id);
+    }
+
+    /// An image that was entered at EL1.
+    #[unsafe(no_mangle)]
+    extern "C" fn entered_at_el1(tree: u64) -> ! {
+        boot::too_low(tree)
+    }
+}

@@ -1,5 +1,26 @@
 //! Virtual machines: description, images, the guest's device tree, life cycle.
 
 pub mod description;
+mod frame;
 pub mod image;
+#[cfg(target_os = "none")]
+mod instance;
+pub mod layout;
+pub mod life;
+#[cfg(target_os = "none")]
+mod prepare;
+#[cfg(target_os = "none")]
+pub mod schedule;
+#[cfg(target_os = "none")]
+mod start;
 pub mod tree;
+#[cfg(target_os = "none")]
+mod vcpu;
+
+pub use frame::Frame;
+#[cfg(target_os = "none")]
+pub use instance::{Vm, note_failure, off_if_last, stay};
+#[cfg(target_os = "none")]
+pub use start::{Blob, ipa_bits, pa_bits, start_all};
+#[cfg(target_os = "none")]
+pub use vcpu::{State, Vcpu};

@@ -1,0 +1,63 @@
+//! Probes: one small guest for each behaviour under test.
+//!
+//! Each prints `PASS <name>` or `FAIL <name>: got …, want …` for each thing it checks, then
+//! `END passed=N failed=M`, and switches the machine off. `SKIP` lines say what this machine cannot
+//! show, `INFO` lines what is of interest but neither right nor wrong. What a probe wants is what
+//! the architecture says; that the bare board shows it too was tried.
+//!
+//! | probe | what it tests | words in the boot arguments |
+//! |---|---|---|
+//! | [`hvc`], [`smc`], [`svc`] | calls | |
+//! | [`wfi`] | sleeping and waking | |
+//! | [`sysreg`] | ID registers and what they promise | |
+//! | [`dabort`], [`iabort`] | accesses to where nothing is | |
+//! | [`isv0`] | device accesses without a syndrome | |
+//! | [`fp`] | FP and SIMD | `seed=` `loops=` |
+//! | [`align`], [`debug`], [`illegal`], [`serror`], [`fiq`] | the other exceptions | |
+//! | [`pl011`], [`gic`] | devices | |
+//! | [`timer`] | both timers, and a clock that loses no tick | `ticks=` |
+//! | [`smp`] | PSCI and interrupts among up to four CPUs | `cycles=` `rounds=` `strict` |
+//! | [`patterns`] | all state that a switch must keep | `seed=` `loops=` |
+//! | [`asid`] | one ASID, several CPUs and tables | `loops=` |
+//! | [`uneoi`] | an interrupt that is ended late | `ms=` `rounds=` |
+//! | [`moved`] | counting while being moved | `ms=` `seed=` |
+//! | [`reboot`] | SYSTEM_RESET | `until=` `clean` |
+//! | [`pong`] | the keyboard | |
+//! | [`count`] | how much of a CPU one gets | `ms=` `at=` `cpus=` |
+//! | [`spin`], [`idle`] | neighbours, noisy and quiet | `ms=`, see there |
+//! | [`bench`] | the price of each primitive | `n=` `only=` |
+#![cfg(target_os = "none")]
+#![no_std]
+
+pub mod align;
+pub mod asid;
+pub mod bench;
+pub mod check;
+pub mod count;
+pub mod dabort;
+pub mod debug;
+pub mod fiq;
+pub mod fp;
+pub mod gic;
+pub mod hvc;
+pub mod iabort;
+pub mod idle;
+pub mod illegal;
+pub mod irq;
+pub mod isv0;
+pub mod moved;
+pub mod patterns;
+pub mod pl011;
+pub mod pong;
+pub mod reboot;
+pub mod serror;
+pub mod smc;
+pub mod smp;
+pub mod spin;
+pub mod state;
+pub mod svc;
+pub mod sysreg;
+pub mod timer;
+pub mod uneoi;
+pub mod user;
+pub mod wfi;

@@ -1,0 +1,248 @@
+//! `make test`: every check there is, one after the other, and one line at the end.
+
+use crate::{
+    BARE, Error, Result, bench,
+    build::{self, Profile},
+    panics, root,
+};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, ExitStatus, Stdio},
+    time::Instant,
+};
+
+/// Seconds that Miri may take; it is far slower than everything else.
+const MIRI_LIMIT: &str = "600";
+
+/// Seconds that any other step may take, so that nothing hangs for ever.
+const LIMIT: &str = "3000";
+
+/// The sum over all steps.
+#[derive(Debug, Default)]
+struct Count {
+    passed: u64,
+    failed: u64,
+}
+
+/// What a step has to say for itself.
+type Step = (&'static str, Box<dyn FnOnce() -> Result<Count>>);
+
+/// Runs all steps, whatever some of them find; returns the status to exit with.
+pub fn all(full: bool) -> Result<i32> {
+    let start = Instant::now();
+    let mut sum = Count::default();
+    for (name, step) in steps(full) {
+        println!("\n==== {name}");
+        let begun = Instant::now();
+        let count = step().unwrap_or_else(|error| {
+            println!("{error}");
+            Count {
+                passed: 0,
+                failed: 1,
+            }
+        });
+        let verdict = if count.failed == 0 { "ok" } else { "FAILED" };
+        println!("---- {name}: {verdict}, {} s", begun.elapsed().as_secs());
+        sum.passed += count.passed;
+        sum.failed += count.failed;
+    }
+    println!("\nall of it: {} s", start.elapsed().as_secs());
+    println!("{} passed, {} failed", sum.passed, sum.failed);
+    Ok(i32::from(sum.failed > 0))
+}
+
+/// `make lint`: the first steps alone.
+pub fn lint() -> Result<i32> {
+    for arguments in LINTS {
+        build::check("lint", build::cargo().args(arguments))?;
+    }
+    Ok(0)
+}
+
+const LINTS: [&[&str]; 3] = [
+    &["fmt", "--all", "--check"],
+    &[
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-Dwarnings",
+    ],
+    &[
+        "clippy",
+        "--quiet",
+        "--target",
+        BARE,
+        "-p",
+        "mezzanine",
+        "-p",
+        "guest-rt",
+        "-p",
+        "benos",
+        "-p",
+        "probes",
+        "--",
+        "-Dwarnings",
+    ],
+];
+
+fn steps(full: bool) -> Vec<Step> {
+    let mut system = vec!["test", "--package", "mezzanine", "--test", "system"];
+    if full {
+        system.extend(["--", "--all"]);
+    }
+    vec![
+        ("format", cargo(LINTS[0])),
+        ("clippy on the host", cargo(LINTS[1])),
+        ("clippy on the bare machine", cargo(LINTS[2])),
+        (
+            "unit and property tests",
+            cargo(&[
+                "test",
+                "--workspace",
+                "--exclude",
+                "models",
+                "--lib",
+                "--bins",
+            ]),
+        ),
+        ("models", cargo(&["test", "--package", "models"])),
+        ("Miri", Box::new(miri)),
+        (
+            "boundaries",
+            cargo(&["test", "--package", "mezzanine", "--test", "boundaries"]),
+        ),
+        ("system tests", cargo(&system)),
+        (
+            "panics that an exit can reach",
+            Box::new(|| {
+                let built = build::publish(&build::hypervisor(Profile::Release)?)?;
+                panics::compare(&built.elf).map(judged)
+            }),
+        ),
+        (
+            "instructions of each operation",
+            Box::new(|| bench::compare().map(judged)),
+        ),
+    ]
+}
+
+/// One check, passed or not.
+fn judged(good: bool) -> Count {
+    Count {
+        passed: u64::from(good),
+        failed: u64::from(!good),
+    }
+}
+
+fn cargo(arguments: &[&str]) -> Box<dyn FnOnce() -> Result<Count>> {
+    let arguments: Vec<String> = arguments.iter().map(|&one| one.into()).collect();
+    Box::new(move || {
+        let cargo = build::cargo();
+        let mut command = limited(LIMIT);
+        command.arg(cargo.get_program()).args(arguments);
+        for (name, value) in cargo.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        counted(&mut command)
+    })
+}
+
+/// The pure rooms under Miri, where a nightly has it.
+fn miri() -> Result<Count> {
+    let nightly = || {
+        let mut cargo = Command::new("cargo");
+        // The toolchain that runs us is the pinned one, and says so to those it starts.
+        cargo.env_remove("RUSTUP_TOOLCHAIN").current_dir(root());
+        cargo
+    };
+    let found = nightly()
+        .args(["+nightly", "miri", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !found {
+        println!("skipped: no nightly with Miri here (make doctor)");
+        return Ok(Count::default());
+    }
+    let mut command = limited(MIRI_LIMIT);
+    command.env_remove("RUSTUP_TOOLCHAIN").args([
+        "cargo",
+        "+nightly",
+        "miri",
+        "test",
+        "--package",
+        "mezzanine",
+        "--lib",
+    ]);
+    counted(&mut command)
+}
+
+fn limited(seconds: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg(seconds).current_dir(root());
+    command
+}
+
+/// Runs a step, shows what it prints, and adds up the results of the test programs in it. One that
+/// reports none is a check by itself; one that fails without a failed test counts as one.
+fn counted(command: &mut Command) -> Result<Count> {
+    let what = format!("{command:?}");
+    let failed = |error: std::io::Error| Error::Failed {
+        what: what.clone(),
+        how: error.to_string(),
+    };
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let mut results = Vec::new();
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output)
+            .split(b'\n')
+            .map_while(|line| line.ok())
+        {
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            results.extend(result(&line));
+        }
+    }
+    let status = child.wait().map_err(failed)?;
+    Ok(total(&results, status))
+}
+
+fn total(results: &[(u64, u64)], status: ExitStatus) -> Count {
+    if results.is_empty() {
+        return judged(status.success());
+    }
+    let passed = results.iter().map(|(passed, _)| passed).sum();
+    let failed: u64 = results.iter().map(|(_, failed)| failed).sum();
+    Count {
+        passed,
+        failed: failed.max(u64::from(!status.success())),
+    }
+}
+
+/// The numbers of `test result: ok. 9 passed; 0 failed; …`.
+fn result(line: &str) -> Option<(u64, u64)> {
+    let rest = line.strip_prefix("test result: ")?;
+    let (_, rest) = rest.split_once(". ")?;
+    let mut parts = rest.split("; ");
+    let mut number = |word: &str| parts.next()?.strip_suffix(word)?.trim().parse().ok();
+    Some((number("passed")?, number("failed")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_libtest_are_understood() {
+        let line = "test result: ok. 9 passed; 1 failed; 0 ignored; 0 measured";
+        assert_eq!(result(line), Some((9, 1)));
+        assert_eq!(
+            result("test result: FAILED. 3 passed; 4 failed"),
+            Some((3, 4))
+        );
+        assert_eq!(result("test a ... ok"), None);
+    }
+}

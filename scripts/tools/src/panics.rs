@@ -1,0 +1,171 @@
+//! Counts the calls of panics that an exit of a guest can reach, in the linked program.
+//!
+//! The source can't answer this: an index that is provably in bounds leaves no panic, one that is
+//! not does, and only the optimiser knows. So the call graph is read from the machine code:
+//! branches, and functions whose address is taken.
+//!
+//! Two figures. *Direct*: what the roots reach by branches, and by functions whose address a
+//! reached function takes. *All*: besides, every function whose address is taken anywhere in the
+//! program, if a reached function calls through a pointer; nothing that is called is missed, and
+//! much that never is called from here is counted too (all formatting, for one).
+
+mod code;
+
+use crate::{Error, Result, root};
+use code::{Function, Program};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+/// Where exits come in: the vectors, and the function that handles what `run()` returned.
+pub const ROOTS: [&str; 2] = ["vectors", "mezzanine::exit::handle"];
+
+/// What the names of functions that end the hypervisor have in them.
+const PANICS: [&str; 11] = [
+    "core::panicking::",
+    "core::slice::index::slice_",
+    "core::slice::copy_from_slice_impl::len_mismatch_fail",
+    "core::option::unwrap_failed",
+    "core::option::expect_failed",
+    "core::result::unwrap_failed",
+    "core::str::slice_error_fail",
+    "core::cell::panic_already",
+    "alloc::raw_vec::handle_error",
+    "alloc::alloc::handle_alloc_error",
+    "rust_begin_unwind",
+];
+
+/// What the committed figures begin with.
+const HEADER: &str = "# Calls of panics that an exit can reach in the release build (make panics-accept).\n\
+     # `direct` by branches, `all` with every function whose address is taken anywhere.\n";
+
+/// A call of a panic: from which function, to which one, how often.
+type Sites = BTreeMap<(String, String), usize>;
+
+/// What was counted.
+#[derive(Debug)]
+pub struct Count {
+    /// Without calls through pointers that came from elsewhere.
+    pub direct: usize,
+    /// With them.
+    pub all: usize,
+    sites: Sites,
+}
+
+fn committed() -> PathBuf {
+    root().join("docs/panics.txt")
+}
+
+/// Counts in this ELF, from these roots on; each root has to be there.
+pub fn count(elf: &Path, roots: &[&str]) -> Result<Count> {
+    let program = Program::read(elf)?;
+    let mut start = BTreeSet::new();
+    for root in roots {
+        let found = program.named(root);
+        if found.is_empty() {
+            return Err(Error::File {
+                path: elf.into(),
+                why: format!("has no function `{root}` to start from"),
+            });
+        }
+        start.extend(found);
+    }
+    let direct = reach(&program, start.clone(), &BTreeSet::new());
+    let taken: BTreeSet<usize> = program.taken_anywhere();
+    let all = reach(&program, start, &taken);
+    Ok(Count {
+        direct: sites(&program, &direct).values().sum(),
+        all: sites(&program, &all).values().sum(),
+        sites: sites(&program, &direct),
+    })
+}
+
+/// Functions that are reached; `taken` is added as soon as one of them calls through a pointer.
+fn reach(program: &Program, start: BTreeSet<usize>, taken: &BTreeSet<usize>) -> BTreeSet<usize> {
+    let mut reached = BTreeSet::new();
+    let mut left: Vec<usize> = start.into_iter().collect();
+    let mut indirect = false;
+    while let Some(index) = left.pop() {
+        let Some(function) = program.functions.get(index) else {
+            continue;
+        };
+        if is_panic(function) || !reached.insert(index) {
+            continue;
+        }
+        left.extend(function.calls.iter().chain(&function.takes));
+        if function.calls_pointer && !indirect {
+            indirect = true;
+            left.extend(taken);
+        }
+    }
+    reached
+}
+
+fn sites(program: &Program, reached: &BTreeSet<usize>) -> Sites {
+    let mut sites = Sites::new();
+    for function in reached
+        .iter()
+        .filter_map(|&index| program.functions.get(index))
+    {
+        for callee in &function.calls {
+            if let Some(callee) = program.functions.get(*callee).filter(|f| is_panic(f)) {
+                let site = (function.name.clone(), callee.name.clone());
+                *sites.entry(site).or_default() += 1;
+            }
+        }
+    }
+    sites
+}
+
+fn is_panic(function: &Function) -> bool {
+    PANICS.iter().any(|part| function.name.contains(part))
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "direct {}\nall {}\n", self.direct, self.all)?;
+        for ((caller, panic), times) in &self.sites {
+            writeln!(f, "{times} {caller} -> {panic}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes the figures of now over the committed ones.
+pub fn accept(elf: &Path) -> Result<()> {
+    let count = count(elf, &ROOTS)?;
+    let file = committed();
+    fs::write(&file, format!("{HEADER}{count}")).map_err(Error::file(&file))?;
+    println!("direct {}, all {}", count.direct, count.all);
+    Ok(())
+}
+
+/// Compares with the committed figures: neither may have grown. Prints what there is.
+pub fn compare(elf: &Path) -> Result<bool> {
+    let now = count(elf, &ROOTS)?;
+    let file = committed();
+    let text = fs::read_to_string(&file).map_err(Error::file(&file))?;
+    let figure = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|number| number.trim().parse::<usize>().ok())
+            .ok_or_else(|| Error::File {
+                path: file.clone(),
+                why: format!("`{name} NUMBER` is missing"),
+            })
+    };
+    let (direct, all) = (figure("direct ")?, figure("all ")?);
+    println!(
+        "direct {} (committed {direct}), all {} (committed {all})",
+        now.direct, now.all
+    );
+    let good = now.direct <= direct && now.all <= all;
+    if !good {
+        println!("{now}");
+        println!("More than before. If they can't be avoided: make panics-accept");
+    } else if now.direct < direct || now.all < all {
+        println!("Fewer than before: make panics-accept keeps it so.");
+    }
+    Ok(good)
+}

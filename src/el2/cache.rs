@@ -1,0 +1,131 @@
+//! Barriers, cache and TLB maintenance: every DSB, ISB, DC, IC and TLBI that Rust code issues goes
+//! through here, each with the reason for its scope. `docs/architecture.md` lists the callers.
+
+use core::arch::asm;
+
+use tock_registers::interfaces::{Readable, Writeable};
+
+use super::regs::{CTR_EL0, DCZID_EL0};
+use crate::memory::{Ipa, Va};
+
+macro_rules! instruction {
+    ($($(#[$doc:meta])* $name:ident: $text:literal;)*) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        pub fn $name() {
+            // SAFETY: barriers and invalidations lose no data: `tlbi` and `ic` drop copies only.
+            unsafe { asm!($text, options(nostack)) };
+        }
+    )*};
+}
+
+instruction! {
+    /// Context synchronisation: later instructions see earlier system register writes (D24.1.2).
+    isb: "isb";
+    /// All earlier accesses and maintenance are complete in the inner shareable domain.
+    dsb_ish: "dsb ish";
+    /// Earlier stores (descriptors) are visible to every walker of the inner shareable domain.
+    dsb_ishst: "dsb ishst";
+    /// Earlier accesses and maintenance are complete on this pCPU.
+    dsb_nsh: "dsb nsh";
+    /// Earlier accesses are complete for the whole system, devices included.
+    dsb_sy: "dsb sy";
+    /// All stage-1 entries, and combined ones, of the current VMID, on this pCPU.
+    tlbi_vmalle1: "tlbi vmalle1";
+    /// All stage-1 and stage-2 entries of the current VMID, everywhere (IS).
+    tlbi_vmalls12e1is: "tlbi vmalls12e1is";
+    /// All stage-1 entries, and combined ones, of the current VMID, everywhere (IS).
+    tlbi_vmalle1is: "tlbi vmalle1is";
+    /// Every EL1&0 entry of every VMID, everywhere: when VMIDs are handed out anew, and at boot.
+    tlbi_alle1is: "tlbi alle1is";
+    /// The whole instruction cache of this pCPU.
+    ic_iallu: "ic iallu";
+    /// The whole instruction cache, everywhere (IS).
+    ic_ialluis: "ic ialluis";
+    /// Wait for an interrupt: EL2's idle pCPU.
+    wfi: "wfi";
+    /// Wait for an event.
+    wfe: "wfe";
+    /// Tell the core that this is a spin loop.
+    yield_now: "yield";
+    /// Send an event, for CPUs in the pen (head.rs).
+    sev: "sev";
+}
+
+/// Invalidates this pCPU's entry for `va` of EL2's own translation.
+#[inline(always)]
+pub fn tlbi_vae2(va: Va) {
+    // SAFETY: drops a copy of a descriptor; the descriptor itself was changed before.
+    unsafe { asm!("tlbi vae2, {}", in(reg) va.get() >> 12, options(nostack)) };
+}
+
+/// Invalidates every pCPU's entry for `va` of EL2's own translation.
+#[inline(always)]
+pub fn tlbi_vae2is(va: Va) {
+    // SAFETY: as above.
+    unsafe { asm!("tlbi vae2is, {}", in(reg) va.get() >> 12, options(nostack)) };
+}
+
+/// Invalidates stage-2 entries for `ipa` of the current VMID, everywhere.
+#[inline(always)]
+pub fn tlbi_ipas2e1is(ipa: Ipa) {
+    // SAFETY: drops a copy of a descriptor.
+    unsafe { asm!("tlbi ipas2e1is, {}", in(reg) ipa.get() >> 12, options(nostack)) };
+}
+
+/// Bytes of the smallest data cache line of this machine (CTR_EL0.DminLine, in words).
+#[inline(always)]
+fn data_line() -> u64 {
+    4 << ((CTR_EL0.get() >> 16) & 0xf)
+}
+
+/// Cleans and invalidates the lines of `[va, va + length)` to the point of coherency: what EL2
+/// wrote is then what a guest with its caches off, or a CPU with translation off, reads.
+pub fn clean_to_memory(va: Va, length: u64) {
+    let line = data_line();
+    let mut at = va.align_down(line).get();
+    let end = va.get().saturating_add(length);
+    while at < end {
+        // SAFETY: clean and invalidate loses no data.
+        unsafe { asm!("dc civac, {}", in(reg) at, options(nostack)) };
+        at = at.wrapping_add(line);
+    }
+    dsb_sy();
+}
+
+/// Zeroes `length` bytes at `va` with DC ZVA where the CPU has it, the fastest way to touch memory.
+///
+/// # Safety
+/// The range is mapped writable as Normal memory, `va` and `length` are multiples of 4 KiB, and
+/// nothing else refers to it.
+pub unsafe fn zero(va: Va, length: u64) {
+    let dczid = DCZID_EL0.get();
+    let end = va.get() + length;
+    let mut at = va.get();
+    if dczid & (1 << 4) == 0 {
+        let block = 4u64 << (dczid & 0xf);
+        while at < end {
+            // SAFETY: as the caller promises; a block is at most 2 KiB.
+            unsafe { asm!("dc zva, {}", in(reg) at, options(nostack)) };
+            at += block;
+        }
+    } else {
+        // SAFETY: as the caller promises.
+        unsafe { core::ptr::write_bytes(at as *mut u8, 0, length as usize) };
+    }
+}
+
+/// Runs `action` with `vttbr` in VTTBR_EL2: TLB maintenance of another VM than the one loaded
+/// (TLBIs act on the current VMID).
+pub fn with_vttbr(vttbr: u64, action: impl FnOnce()) {
+    use aarch64_cpu::registers::VTTBR_EL2;
+    let loaded = VTTBR_EL2.get();
+    if loaded == vttbr {
+        return action();
+    }
+    VTTBR_EL2.set(vttbr);
+    isb();
+    action();
+    VTTBR_EL2.set(loaded);
+    isb();
+}

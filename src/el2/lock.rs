@@ -1,0 +1,78 @@
+//! Spin locks with an order. A pCPU takes locks in rising rank only; debug builds assert it, so
+//! that a deadlock which would need bad luck is found by any run that takes the two locks at all.
+
+use core::ops::{Deref, DerefMut};
+
+use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+#[cfg(debug_assertions)]
+use super::percpu;
+
+/// Ranks, from the first taken to the last.
+pub mod rank {
+    /// A VM's life cycle.
+    pub const LIFE: u32 = 0;
+    /// A VM's stage-2 tables.
+    pub const STAGE2: u32 = 1;
+    /// A VM's device, or its PSCI power states.
+    pub const DEVICE: u32 = 2;
+    /// A VM's vGIC.
+    pub const VGIC: u32 = 3;
+    /// The machine's run queue.
+    pub const RUN_QUEUE: u32 = 4;
+    /// The console.
+    pub const CONSOLE: u32 = 5;
+}
+
+/// A value behind a spin lock of rank `RANK`. EL2 runs with interrupts masked, so whoever holds it
+/// is not interrupted.
+pub struct Lock<T, const RANK: u32>(SpinMutex<T>);
+
+/// The lock, held.
+pub struct Held<'a, T, const RANK: u32>(SpinMutexGuard<'a, T>);
+
+impl<T, const RANK: u32> Lock<T, RANK> {
+    /// A lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self(SpinMutex::new(value))
+    }
+
+    /// Takes the lock, waiting for it.
+    #[inline(always)]
+    pub fn lock(&self) -> Held<'_, T, RANK> {
+        #[cfg(debug_assertions)]
+        {
+            let held = &percpu::this().locks_held;
+            assert!(held.get() >> RANK == 0, "lock order: {:#b} held, wanted rank {RANK}", held.get());
+            held.set(held.get() | 1 << RANK);
+        }
+        Held(self.0.lock())
+    }
+}
+
+impl<T, const RANK: u32> Drop for Held<'_, T, RANK> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        #[cfg(debug_assertions)]
+        {
+            let held = &percpu::this().locks_held;
+            held.set(held.get() & !(1 << RANK));
+        }
+    }
+}
+
+impl<T, const RANK: u32> Deref for Held<'_, T, RANK> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T, const RANK: u32> DerefMut for Held<'_, T, RANK> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}

@@ -1,0 +1,137 @@
+//! Starting the other CPUs, and the calls to whoever is above EL2.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::{cache, mmu};
+use crate::memory::{Pa, Va};
+
+/// What a secondary reads, with its translation and caches off, before it has a stack: head.rs
+/// loads it by these fields.
+#[repr(C, align(64))]
+pub struct SecondaryBoot {
+    /// PA of the root of EL2's tables.
+    pub root: AtomicU64,
+    /// Top of its stack.
+    pub stack_top: AtomicU64,
+    /// Its per-CPU block.
+    pub percpu: AtomicU64,
+}
+
+/// One at a time: the boot CPU waits for each before it writes the next.
+pub static BOOT: SecondaryBoot = SecondaryBoot {
+    root: AtomicU64::new(0),
+    stack_top: AtomicU64::new(0),
+    percpu: AtomicU64::new(0),
+};
+
+unsafe extern "C" {
+    static pen_mpidr: AtomicU64;
+    static pen_context: AtomicU64;
+    fn secondary();
+}
+
+static FROM_EL3: AtomicBool = AtomicBool::new(false);
+
+/// Remembers that this image was entered at EL3: its own monitor answers SMCs, and CPUs wait in
+/// the pen.
+pub fn note_el3() {
+    FROM_EL3.store(true, Ordering::Relaxed);
+}
+
+/// Whether this image was entered at EL3.
+pub fn entered_at_el3() -> bool {
+    FROM_EL3.load(Ordering::Relaxed)
+}
+
+/// Fills in [`BOOT`] and makes it visible to a CPU with its caches off; returns where a CPU
+/// enters, and the context that it gets in x0.
+pub fn prepare(stack_top: Va, block: *const super::percpu::PerCpu) -> (Pa, u64) {
+    BOOT.root.store(mmu::root().get(), Ordering::Relaxed);
+    BOOT.stack_top.store(stack_top.get(), Ordering::Relaxed);
+    BOOT.percpu.store(block as u64, Ordering::Relaxed);
+    let size = size_of::<SecondaryBoot>() as u64;
+    cache::clean_to_memory(Va::new((&raw const BOOT) as u64), size);
+    (
+        mmu::image_pa(secondary as *const u8),
+        mmu::image_pa(&raw const BOOT).get(),
+    )
+}
+
+/// Releases the CPU with this affinity from the pen.
+pub fn release_from_pen(mpidr: u64, context: u64) {
+    // SAFETY: two words in .data that head.rs's pen reads.
+    let (mpidr_word, context_word) = unsafe { (&pen_mpidr, &pen_context) };
+    context_word.store(context, Ordering::Relaxed);
+    cache::clean_to_memory(Va::new((&raw const *context_word) as u64), 8);
+    mpidr_word.store(mpidr, Ordering::Relaxed);
+    cache::clean_to_memory(Va::new((&raw const *mpidr_word) as u64), 8);
+    cache::sev();
+}
+
+macro_rules! conduit {
+    ($(#[$doc:meta])* $name:ident, $instruction:literal) => {
+        $(#[$doc])*
+        pub fn $name(function: u64, arguments: [u64; 3]) -> i64 {
+            let result: i64;
+            // SAFETY: SMCCC (DEN0028 2.6): the callee may change x0 to x17 and nothing else.
+            unsafe {
+                asm!(
+                    $instruction,
+                    inout("x0") function => result,
+                    inout("x1") arguments[0] => _,
+                    inout("x2") arguments[1] => _,
+                    inout("x3") arguments[2] => _,
+                    out("x4") _, out("x5") _, out("x6") _, out("x7") _, out("x8") _, out("x9") _,
+                    out("x10") _, out("x11") _, out("x12") _, out("x13") _, out("x14") _,
+                    out("x15") _, out("x16") _, out("x17") _,
+                    options(nostack)
+                )
+            };
+            result
+        }
+    };
+}
+
+conduit!(
+    /// A call to EL3.
+    smc, "smc #0"
+);
+conduit!(
+    /// A call to a hypervisor below, where EL2 is itself a guest's.
+    hvc, "hvc #0"
+);
+
+/// Asks this image's own EL3 monitor to write a Secure 32-bit register.
+pub fn el3_poke(register: Pa, value: u32) {
+    smc(super::head::EL3_POKE, [register.get(), value.into(), 0]);
+}
+
+/// Bit n: pCPU n runs.
+static ONLINE: AtomicU64 = AtomicU64::new(0);
+
+static GATE: AtomicBool = AtomicBool::new(false);
+
+/// Lets the secondaries go: the run queue is there.
+pub fn open_gate() {
+    GATE.store(true, Ordering::Release);
+    cache::dsb_ishst();
+    cache::sev();
+}
+
+/// A secondary waits for the boot CPU.
+pub fn wait_at_gate() {
+    while !GATE.load(Ordering::Acquire) {
+        cache::wfe();
+    }
+}
+
+/// Marks pCPU `id` as running; the boot CPU waits for it.
+pub fn set_online(id: usize) {
+    ONLINE.fetch_or(1 << id, Ordering::Release);
+}
+
+/// Whether pCPU `id` runs.
+pub fn is_online(id: usize) -> bool {
+    ONLINE.load(Ordering::Acquire) & 1 << id != 0
+}

@@ -1,0 +1,134 @@
+//! Stage-2 aborts: a guest's access to where it has no memory. A device of its own is emulated,
+//! what a change of the tables has brought back is tried again, and the rest is what a bus would
+//! say: a synchronous external abort.
+
+use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2};
+use tock_registers::interfaces::Readable;
+
+use super::esr::{Access, DataAbort, Esr, Fault, InstructionAbort};
+use super::guest::{Guest, Next};
+use super::inject::Exception;
+use super::{fault, inject};
+use crate::device::{Target, route};
+use crate::memory::Ipa;
+use crate::platform::console;
+use crate::vm::layout::UART_INTID;
+
+/// A load or store.
+#[inline]
+pub fn data(guest: &mut Guest, esr: Esr) -> Next {
+    let abort = DataAbort::new(esr);
+    let ipa = abort.ipa(FAR_EL2.get(), HPFAR_EL2.get());
+    let (Some(ipa), Some(access)) = (ipa, abort.access()) else {
+        return not_emulated(guest, esr, abort.fault(), ipa, abort.cache_maintenance());
+    };
+    match route(ipa, guest.vm.vcpus.len()) {
+        Target::None => return not_emulated(guest, esr, abort.fault(), Some(ipa), false),
+        target => emulate(guest, target, access),
+    }
+    guest.skip(esr);
+    Next::Resume
+}
+
+/// One load or store of a device register.
+#[inline(always)]
+fn emulate(guest: &mut Guest, target: Target, access: Access) {
+    let size = u32::from(access.bytes());
+    if access.write() {
+        let value = access.stored(guest.state.frame.gpr(access.rt()));
+        write(guest, target, size, value);
+    } else {
+        let value = access.loaded(read(guest, target, size));
+        guest.state.frame.set_gpr(access.rt(), value);
+    }
+}
+
+#[inline(always)]
+fn read(guest: &mut Guest, target: Target, size: u32) -> u64 {
+    let index = guest.vcpu.index;
+    let (value, effects) = match target {
+        Target::Dist(offset) => guest.vm.vgic.lock().dist_read(index, offset, size, &guest.lrs),
+        Target::Redist { vcpu, offset } => {
+            guest.vm.vgic.lock().redist_read(index, vcpu, offset, size, &guest.lrs)
+        }
+        Target::Uart(offset) => return uart_read(guest, offset, size),
+        Target::None => return 0,
+    };
+    guest.notify(effects);
+    value
+}
+
+#[inline(always)]
+fn write(guest: &mut Guest, target: Target, size: u32, value: u64) {
+    let index = guest.vcpu.index;
+    let effects = match target {
+        Target::Dist(offset) => {
+            guest.vm.vgic.lock().dist_write(index, offset, size, value, &mut guest.lrs)
+        }
+        Target::Redist { vcpu, offset } => {
+            guest.vm.vgic.lock().redist_write(index, vcpu, offset, size, value, &mut guest.lrs)
+        }
+        Target::Uart(offset) => return uart_write(guest, offset, size, value),
+        Target::None => return,
+    };
+    guest.notify(effects);
+}
+
+fn uart_read(guest: &mut Guest, offset: u64, size: u32) -> u64 {
+    let mut uart = guest.vm.uart.lock();
+    let (value, change) = uart.read(offset, size);
+    if let Some(level) = change {
+        set_uart_level(guest, level);
+    }
+    drop(uart);
+    value.into()
+}
+
+fn uart_write(guest: &mut Guest, offset: u64, size: u32, value: u64) {
+    let mut uart = guest.vm.uart.lock();
+    let (transmit, change) = uart.write(offset, size, value as u32);
+    if let Some(level) = change {
+        set_uart_level(guest, level);
+    }
+    drop(uart);
+    if let Some(byte) = transmit {
+        console::vm_byte(guest.vm.id, byte);
+    }
+}
+
+/// The UART's interrupt line has changed. Called with the UART's lock held, so that levels reach
+/// the vGIC in the order in which they arose.
+fn set_uart_level(guest: &Guest, level: bool) {
+    let effects = guest.vm.vgic.lock().set_spi_level(UART_INTID, level);
+    // The own bit too: a wake-up of a running vCPU makes it look before it enters.
+    guest.notify(effects);
+}
+
+/// A fetch.
+#[cold]
+pub fn instruction(guest: &mut Guest, esr: Esr) -> Next {
+    let abort = InstructionAbort::new(esr);
+    let ipa = abort.ipa(FAR_EL2.get(), HPFAR_EL2.get());
+    not_emulated(guest, esr, abort.fault(), ipa, false)
+}
+
+#[cold]
+fn not_emulated(guest: &mut Guest, esr: Esr, why: Fault, ipa: Option<Ipa>, maintenance: bool) -> Next {
+    match why {
+        Fault::Translation(_) | Fault::AccessFlag(_) | Fault::Permission(_) => {}
+        // Not stage 2's: the guest's own external abort, which HCR_EL2.TEA brought here first.
+        Fault::External | Fault::ExternalOnWalk(_) => {
+            return guest.inject(inject::Exception::reflect(esr, FAR_EL2.get()));
+        }
+        _ => return fault::stop(guest, esr, "stage 2 should not raise this"),
+    }
+    if ipa.is_some_and(|ipa| matches!(why, Fault::Translation(_)) && guest.vm.is_mapped(ipa)) {
+        return Next::Resume;
+    }
+    if maintenance {
+        // By address, where no memory is: there is nothing to maintain (as KVM sees it too).
+        guest.skip(esr);
+        return Next::Resume;
+    }
+    guest.inject(Exception::external_abort(esr, FAR_EL2.get()))
+}

@@ -1,1 +1,0 @@
-//! Exception syndromes, decoded.

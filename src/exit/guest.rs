@@ -1,0 +1,234 @@
+//! A vCPU while it is loaded on this pCPU: what handlers work on.
+
+use aarch64_cpu::registers::*;
+use tock_registers::interfaces::{Readable, Writeable};
+
+use super::esr::Esr;
+use super::inject::{self, Exception};
+use super::pstate;
+use crate::device::timer::virtual_deadline;
+use crate::device::vgic::Effects;
+use crate::el2::features::{features, id_register};
+use crate::el2::lrs::ListRegisters;
+use crate::el2::{cache, percpu, traps};
+use crate::platform::timer;
+use crate::sched::Reason;
+use crate::vm::layout::PHYSICAL_TIMER_INTID;
+use crate::vm::{State, Vcpu, Vm, schedule};
+
+/// What the run loop does after an exit was handled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// The guest goes on.
+    Resume,
+    /// The vCPU leaves the pCPU, for [`Guest::leave`]'s reason.
+    Leave,
+}
+
+/// A loaded vCPU.
+pub struct Guest {
+    /// Its VM.
+    pub vm: &'static Vm,
+    /// Itself.
+    pub vcpu: &'static Vcpu,
+    /// Its registers; system registers are in the hardware.
+    pub state: &'static mut State,
+    /// This pCPU's list registers.
+    pub lrs: ListRegisters,
+    /// Why it leaves, where a handler says [`Next::Leave`].
+    pub reason: Reason,
+    /// When its slice ends, if somebody waits for the pCPU.
+    pub slice_end: Option<u64>,
+    /// The earliest of the pCPU's other events.
+    pub next_event: Option<u64>,
+    /// This pCPU.
+    pub pcpu: usize,
+}
+
+/// TCR_EL1.EPD0 and EPD1: no walks.
+const NO_WALKS: u64 = 1 << 7 | 1 << 23;
+
+impl Guest {
+    /// Loads `vcpu` onto this pCPU.
+    ///
+    /// # Safety
+    /// The run queue has just given `vcpu` to this pCPU.
+    pub unsafe fn load(vm: &'static Vm, vcpu: &'static Vcpu, slice_end: Option<u64>, next_event: Option<u64>) -> Self {
+        // SAFETY: as the caller promises.
+        let state = unsafe { vcpu.state() };
+        let this = percpu::this();
+        let pcpu = this.id.get();
+        this.current.set(core::ptr::from_ref(vcpu) as usize);
+        // Between here and the ERET the registers are partly this vCPU's and partly another's, and
+        // a speculative walk (an AT, on Cortex-A72 by erratum 1319367) could leave a mix of the
+        // two in the TLB. So walks are off until all is in place (D8.2.8 needs the ISBs).
+        TCR_EL1.set(NO_WALKS);
+        cache::isb();
+        VTTBR_EL2.set(vm.vttbr);
+        let tcr = state.context.el1.tcr;
+        state.context.el1.tcr |= NO_WALKS;
+        state.context.load();
+        state.context.el1.tcr = tcr;
+        CNTVOFF_EL2.set(vm.cntvoff.load(core::sync::atomic::Ordering::Relaxed));
+        HCR_EL2.set(state.hcr);
+        cache::isb();
+        TCR_EL1.set(tcr);
+        if vm.arrives(pcpu, vcpu.index) {
+            // Its sibling's entries carry the same VMID, and perhaps the same ASID (D8.14.2); and
+            // stale instructions of the sibling's are stale for this one too.
+            cache::isb();
+            cache::tlbi_vmalle1();
+            cache::ic_iallu();
+            cache::dsb_nsh();
+        }
+        let mut guest = Self {
+            vm,
+            vcpu,
+            state,
+            lrs: ListRegisters,
+            reason: Reason::Preempted,
+            slice_end,
+            next_event,
+            pcpu,
+        };
+        guest.vm.vgic.lock().load(guest.vcpu.index, &mut guest.lrs);
+        guest.check_physical_timer();
+        guest
+    }
+
+    /// Takes the vCPU off this pCPU: nothing of it stays here.
+    pub fn put(self) -> Reason {
+        self.state.context.save();
+        let mut lrs = self.lrs;
+        let effects = self.vm.vgic.lock().put(self.vcpu.index, &mut lrs);
+        percpu::this().current.set(0);
+        self.vm.notify(effects);
+        self.reason
+    }
+
+    /// Says that the vCPU leaves, and why.
+    pub fn leave(&mut self, reason: Reason) -> Next {
+        self.reason = reason;
+        Next::Leave
+    }
+
+    /// Goes on behind the trapped instruction.
+    #[inline(always)]
+    pub fn skip(&mut self, esr: Esr) {
+        let frame = &mut self.state.frame;
+        (frame.pc, frame.pstate) = pstate::step_over(esr, frame.pc, frame.pstate);
+    }
+
+    /// The guest takes `exception` at EL1, as if the CPU had raised it.
+    pub fn inject(&mut self, exception: Exception) -> Next {
+        let entry = inject::take(
+            exception,
+            &inject::Context {
+                pc: self.state.frame.pc,
+                pstate: self.state.frame.pstate,
+                vbar_el1: VBAR_EL1.get(),
+                sctlr_el1: SCTLR_EL1.get(),
+                features: inject::Features {
+                    pan: id_register(7, 1) >> 20 & 0xf != 0,
+                    ssbs: id_register(4, 1) >> 4 & 0xf != 0,
+                    mte: false,
+                    nmi: false,
+                },
+            },
+        );
+        self.state.frame.pc = entry.pc;
+        self.state.frame.pstate = entry.pstate;
+        SPSR_EL1.set(entry.spsr_el1);
+        ELR_EL1.set(entry.elr_el1);
+        if let Some(esr) = entry.esr_el1 {
+            ESR_EL1.set(esr);
+        }
+        if let Some(far) = entry.far_el1 {
+            FAR_EL1.set(far);
+        }
+        Next::Resume
+    }
+
+    /// An SError becomes pending in the guest: HCR_EL2.VSE, until it takes it.
+    pub fn inject_serror(&mut self, iss: u32) {
+        if features().ras {
+            crate::el2::regs::VSESR_EL2.set(u64::from(iss) & 0x1ff_ffff);
+        }
+        self.state.hcr |= traps::HCR_VSE;
+        HCR_EL2.set(self.state.hcr);
+    }
+
+    /// The guest uses what it is not offered.
+    pub fn undefined(&mut self) -> Next {
+        self.inject(Exception::unknown())
+    }
+
+    /// Brings what has become deliverable into the list registers.
+    pub fn deliver_interrupts(&mut self) {
+        let effects = self.vm.vgic.lock().deliver(self.vcpu.index, &mut self.lrs);
+        self.notify(effects);
+    }
+
+    /// Tells other vCPUs of the VM.
+    #[inline(always)]
+    pub fn notify(&self, effects: Effects) {
+        if !effects.is_empty() {
+            self.vm.notify(effects);
+        }
+    }
+
+    /// Sets the level of the emulated physical timer's interrupt, and arms the host's timer for
+    /// whatever comes first.
+    pub fn check_physical_timer(&mut self) {
+        if self.state.timer.deadline().is_some() {
+            self.physical_timer_changed();
+        } else {
+            self.arm();
+        }
+    }
+
+    /// The guest has written a register of its physical timer: the line follows at once, and goes
+    /// down too.
+    pub fn physical_timer_changed(&mut self) {
+        let level = self.state.timer.output(timer::now());
+        let mut vgic = self.vm.vgic.lock();
+        let effects = vgic.set_level(self.vcpu.index, PHYSICAL_TIMER_INTID, level);
+        let more = vgic.deliver(self.vcpu.index, &mut self.lrs);
+        drop(vgic);
+        self.notify((effects | more).without(self.vcpu.index));
+        self.arm();
+    }
+
+    /// Arms the host's timer for the first of: end of slice, others' deadlines, the guest's
+    /// physical timer.
+    pub fn arm(&self) {
+        let own = self.state.timer.deadline();
+        timer::arm(earliest(earliest(self.slice_end, self.next_event), own));
+    }
+
+    /// When the first of the guest's timers fires, as a physical count: for a vCPU that blocks.
+    pub fn deadline(&self) -> Option<u64> {
+        let (control, compare) = (CNTV_CTL_EL0.get(), CNTV_CVAL_EL0.get());
+        let virt = virtual_deadline(timer::now(), control, compare, CNTVOFF_EL2.get());
+        earliest(virt, self.state.timer.deadline())
+    }
+
+    /// What peers have asked for; whether the vCPU leaves for it.
+    pub fn attend(&mut self, bits: u64) -> Next {
+        if bits & schedule::NOTICE != 0 {
+            self.deliver_interrupts();
+        }
+        if bits & schedule::RESCHEDULE != 0 {
+            return self.leave(Reason::Preempted);
+        }
+        Next::Resume
+    }
+}
+
+/// The earlier of two deadlines.
+pub fn earliest(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,87 @@
+//! The entry of every exit: by vector, then by exception class.
+
+use aarch64_cpu::registers::{ESR_EL2, FAR_EL2};
+use tock_registers::interfaces::Readable;
+
+use super::esr::{Ec, Esr};
+use super::guest::{Guest, Next};
+use super::inject::Exception;
+use super::{Exit, pstate, abort, call, fault, interrupt, sysreg, wait};
+
+/// Handles one exit. gdb's first breakpoint: `docs/exceptions.md` follows each class from here.
+#[inline(never)]
+pub fn handle(guest: &mut Guest, exit: Exit) -> Next {
+    match exit {
+        Exit::Synchronous => synchronous(guest, Esr::new(ESR_EL2.get())),
+        Exit::Irq | Exit::Fiq => interrupt::take_all(Some(guest)),
+        Exit::SError => fault::serror(guest, Esr::new(ESR_EL2.get())),
+    }
+}
+
+#[inline(always)]
+fn synchronous(guest: &mut Guest, esr: Esr) -> Next {
+    match esr.ec() {
+        Ec::HVC64 => call::hvc(guest),
+        Ec::SYSREG => sysreg::access(guest, esr),
+        Ec::DATA_ABORT_LOWER => abort::data(guest, esr),
+        Ec::WFX => wait::wfx(guest, esr),
+        Ec::FP_ACCESS => fp(guest),
+        Ec::SMC64 => call::smc(guest, esr),
+        Ec::INSTRUCTION_ABORT_LOWER => abort::instruction(guest, esr),
+        _ => other(guest, esr),
+    }
+}
+
+/// First use of FP or SIMD since the vCPU was loaded. The guest's own CPACR_EL1 has allowed it:
+/// its trap to EL1 has the higher priority (D1.3.5).
+fn fp(guest: &mut Guest) -> Next {
+    guest.state.context.load_fp();
+    Next::Resume
+}
+
+/// The rest: what our traps take from a guest that it was never offered, its own exceptions, and
+/// what can't be.
+#[cold]
+fn other(guest: &mut Guest, esr: Esr) -> Next {
+    match esr.ec() {
+        // Not offered, by CPTR_EL2 and HCR_EL2; AArch32 coprocessors of EL0 likewise.
+        Ec::UNKNOWN
+        | Ec::SVE
+        | Ec::SME
+        | Ec::PAUTH
+        | Ec::CP15_MCR
+        | Ec::CP15_MCRR
+        | Ec::CP14_MCR
+        | Ec::CP14_LDC
+        | Ec::CP14_MRRC
+        | Ec::VMRS
+        | Ec::LS64
+        | Ec::ERET => coprocessor(guest, esr),
+        // The guest's own, which come here only by a trap that isn't set: it takes them itself.
+        Ec::SVC64
+        | Ec::SVC32
+        | Ec::ILLEGAL_STATE
+        | Ec::PC_ALIGNMENT
+        | Ec::SP_ALIGNMENT
+        | Ec::FP64
+        | Ec::FP32
+        | Ec::BRK
+        | Ec::BKPT32
+        | Ec::BREAKPOINT_LOWER
+        | Ec::STEP_LOWER
+        | Ec::WATCHPOINT_LOWER
+        | Ec::PAC_FAIL
+        | Ec::BRANCH_TARGET => guest.inject(Exception::reflect(esr, FAR_EL2.get())),
+        _ => fault::stop(guest, esr, "no such exit is known"),
+    }
+}
+
+/// A trapped instruction that the guest was never offered. AArch32 ones may be conditional: one
+/// whose condition fails does nothing (D1.3.4).
+fn coprocessor(guest: &mut Guest, esr: Esr) -> Next {
+    if !pstate::condition_passed(esr, guest.state.frame.pstate) {
+        guest.skip(esr);
+        return Next::Resume;
+    }
+    guest.undefined()
+}

@@ -1,1 +1,0 @@
-//! Exceptions that a guest takes to EL1, computed.

@@ -1,0 +1,112 @@
+//! Physical interrupts: EL2's own timer, kicks, the guest's virtual timer, maintenance of the list
+//! registers, and the UART.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use super::guest::{Guest, Next};
+use crate::platform::machine::Machine;
+use crate::platform::{console, gic, timer};
+use crate::sched::Reason;
+use crate::vm::layout::VIRTUAL_TIMER_INTID;
+use crate::vm::schedule;
+
+/// INTIDs of this machine's interrupts, from its tree; none has number 0.
+struct Intids {
+    virtual_timer: AtomicU32,
+    hypervisor_timer: AtomicU32,
+    maintenance: AtomicU32,
+    uart: AtomicU32,
+}
+
+static INTIDS: Intids = Intids {
+    virtual_timer: AtomicU32::new(0),
+    hypervisor_timer: AtomicU32::new(0),
+    maintenance: AtomicU32::new(0),
+    uart: AtomicU32::new(0),
+};
+
+/// Learns the numbers; returns the PPIs that every pCPU enables.
+pub fn init(machine: &Machine<'_>) -> [u32; 3] {
+    let (timer, gic) = (machine.timer, &machine.gic);
+    INTIDS.virtual_timer.store(timer.virt, Ordering::Relaxed);
+    INTIDS.hypervisor_timer.store(timer.hypervisor, Ordering::Relaxed);
+    INTIDS.maintenance.store(gic.maintenance, Ordering::Relaxed);
+    INTIDS.uart.store(machine.console.intid, Ordering::Relaxed);
+    [timer.virt, timer.hypervisor, gic.maintenance]
+}
+
+/// Takes the interrupts that are pending; says whether the guest, if there is one, goes on.
+#[inline]
+pub fn take_all(mut guest: Option<&mut Guest>) -> Next {
+    let mut next = Next::Resume;
+    while let Some(intid) = gic::acknowledge() {
+        if take(intid, guest.as_deref_mut()) == Next::Leave {
+            next = Next::Leave;
+        }
+    }
+    next
+}
+
+fn take(intid: u32, guest: Option<&mut Guest>) -> Next {
+    if intid == INTIDS.virtual_timer.load(Ordering::Relaxed) {
+        if let Some(guest) = guest {
+            return virtual_timer(guest, intid);
+        }
+        // A timer that fired just before its vCPU was put: it fires again when that is loaded.
+        gic::complete(intid);
+        return Next::Resume;
+    }
+    if intid == INTIDS.hypervisor_timer.load(Ordering::Relaxed) {
+        // Its line goes down before it is deactivated, or it would be pending again at once.
+        timer::arm(None);
+        gic::complete(intid);
+        return hypervisor_timer(guest);
+    }
+    gic::complete(intid);
+    if intid == gic::KICK {
+        // Why is in the presence's attention bits, looked at before the next entry.
+    } else if intid == INTIDS.maintenance.load(Ordering::Relaxed) {
+        if let Some(guest) = guest {
+            let effects = guest.vm.vgic.lock().sync(guest.vcpu.index, &mut guest.lrs);
+            guest.notify(effects);
+        }
+    } else if intid == INTIDS.uart.load(Ordering::Relaxed) {
+        console::interrupt();
+    }
+    Next::Resume
+}
+
+/// The guest's own timer: it goes into a list register that is linked with it (HW=1), so that the
+/// guest's end of interrupt deactivates the physical one too, without an exit.
+fn virtual_timer(guest: &mut Guest, intid: u32) -> Next {
+    gic::drop_priority(intid);
+    let index = guest.vcpu.index;
+    let pintid = intid as u16;
+    let effects = guest.vm.vgic.lock().raise_hw(index, VIRTUAL_TIMER_INTID, pintid, &mut guest.lrs);
+    guest.notify(effects);
+    Next::Resume
+}
+
+/// The end of a slice, or a deadline of somebody's.
+fn hypervisor_timer(guest: Option<&mut Guest>) -> Next {
+    let pcpu = crate::el2::percpu::this().id.get();
+    let now = timer::now();
+    let due = schedule::with(|queue| (queue.expire(pcpu, now), queue.next_event(pcpu)));
+    let mut next_event = None;
+    if let Some((kick, next)) = due {
+        next_event = next;
+        if let Ok(kick) = kick {
+            schedule::deliver(kick);
+        }
+    }
+    let Some(guest) = guest else {
+        // The run queue is looked at next, and what it says arms it.
+        return Next::Resume;
+    };
+    guest.next_event = next_event;
+    if guest.slice_end.is_some_and(|end| end <= now) {
+        return guest.leave(Reason::Preempted);
+    }
+    guest.check_physical_timer();
+    Next::Resume
+}

@@ -1,0 +1,86 @@
+//! The loop that the whole hypervisor is readable from: pick a vCPU, load it, run it until it
+//! comes back, handle why, put it away.
+
+use super::guest::{Guest, Next};
+use super::{Exit, handle, interrupt};
+use crate::el2::{cache, percpu, vectors};
+use crate::platform::timer;
+use crate::sched::{Pick, Reason, State};
+use crate::vm::schedule::{self, Thing};
+use crate::vm::{Vcpu, Vm};
+
+/// What a pCPU does for the rest of its life.
+pub fn pcpu_main() -> ! {
+    let pcpu = percpu::this().id.get();
+    loop {
+        let now = timer::now();
+        let picked = schedule::with(|queue| (queue.pick(pcpu, now), queue.next_event(pcpu)));
+        match picked {
+            Some((Ok(Pick::Run { id, slice_end, kick }), next_event)) => {
+                schedule::deliver(kick);
+                // What it would have been called back for it has just done.
+                let reason = match schedule::thing(id) {
+                    Some(Thing::Vcpu(vm, vcpu)) => run_vcpu(vm, vcpu, slice_end, next_event),
+                    Some(Thing::Job(vm)) if vm.prepare_slice() => Reason::Off,
+                    Some(Thing::Job(_)) => Reason::Yield,
+                    None => Reason::Off,
+                };
+                let state = schedule::with(|queue| queue.put(pcpu, id, timer::now(), reason));
+                // Off by its own CPU_OFF, or because the VM stops.
+                if let (Some(Ok(State::Off)), Some(Thing::Vcpu(vm, vcpu))) =
+                    (state, schedule::thing(id))
+                {
+                    vm.vcpu_is_off(vcpu);
+                }
+            }
+            Some((Ok(Pick::Idle { kick }), next_event)) => {
+                schedule::deliver(kick);
+                idle(pcpu, next_event);
+            }
+            Some((Err(_), _)) | None => cache::wfi(),
+        }
+    }
+}
+
+/// Runs `vcpu` until it has to leave this pCPU.
+fn run_vcpu(vm: &'static Vm, vcpu: &'static Vcpu, slice_end: Option<u64>, next: Option<u64>) -> Reason {
+    let presence = schedule::presence(percpu::this().id.get());
+    // SAFETY: the run queue has just given it to this pCPU.
+    let mut guest = unsafe { Guest::load(vm, vcpu, slice_end, next) };
+    loop {
+        if !presence.enter() {
+            if guest.attend(presence.take_attention()) == Next::Leave {
+                break;
+            }
+            continue;
+        }
+        let exit = run(&mut guest);
+        presence.leave();
+        if handle(&mut guest, exit) == Next::Leave {
+            break;
+        }
+    }
+    guest.put()
+}
+
+/// Enters the guest; returns why it came back.
+#[inline(always)]
+fn run(guest: &mut Guest) -> Exit {
+    // SAFETY: `guest` is loaded on this pCPU, and its PSTATE is EL1's or EL0's: out of reset, or
+    // as the hardware saved it, or by the injection of an exception to EL1.
+    Exit::from_vector(unsafe { vectors::enter_guest(&raw mut guest.state.frame) })
+}
+
+/// Nothing to run: sleeps until something happens.
+fn idle(pcpu: usize, next_event: Option<u64>) {
+    timer::arm(next_event);
+    let presence = schedule::presence(pcpu);
+    if presence.sleep() {
+        // Interrupts are masked, which doesn't keep them from ending a WFI (D1.7.2).
+        cache::dsb_sy();
+        cache::wfi();
+        presence.leave();
+    }
+    presence.take_attention();
+    interrupt::take_all(None);
+}

@@ -1,0 +1,149 @@
+//! Trapped MRS, MSR and system instructions (EC 0x18). Above each group: what traps it.
+
+use super::esr::{Esr, SysReg, SysRegAccess, reg};
+use super::guest::{Guest, Next};
+use crate::device::vgic::SgiRegister;
+use crate::el2::debug::Group;
+use crate::el2::features::id_register;
+use crate::platform::timer;
+
+/// What became of an access.
+enum Answer {
+    /// A read: this value.
+    Value(u64),
+    /// A write, or an instruction: done.
+    Done,
+    /// Not offered to guests.
+    Undefined,
+}
+
+/// Emulates one access.
+#[inline]
+pub fn access(guest: &mut Guest, esr: Esr) -> Next {
+    let access = SysRegAccess::new(esr);
+    let register = access.register();
+    let answer = if access.read() {
+        // HCR_EL2.TID3: the feature registers, the unallocated ones of their space too.
+        if register.is_feature_id() {
+            Answer::Value(id_register(register.crm().into(), register.op2().into()))
+        } else {
+            read(guest, register)
+        }
+    } else {
+        let value = guest.state.frame.gpr(access.rt());
+        write(guest, register, value)
+    };
+    match answer {
+        Answer::Value(value) => guest.state.frame.set_gpr(access.rt(), value),
+        Answer::Done => {}
+        Answer::Undefined => return guest.undefined(),
+    }
+    guest.skip(esr);
+    Next::Resume
+}
+
+fn read(guest: &mut Guest, register: SysReg) -> Answer {
+    let state = &guest.state;
+    Answer::Value(match register {
+        // MDCR_EL2.TDA and TDOSA: kept per vCPU (el2/debug.rs).
+        reg::MDSCR_EL1 => state.context.debug.mdscr(),
+        // OSLM = 0b10: implemented; OSLK.
+        reg::OSLSR_EL1 => 1 << 3 | u64::from(state.context.debug.os_lock) << 1,
+        // No external debugger, no claim tags in use, no debug ROM.
+        reg::OSDLR_EL1
+        | reg::MDCCINT_EL1
+        | reg::MDCCSR_EL0
+        | reg::OSDTRRX_EL1
+        | reg::OSDTRTX_EL1
+        | reg::OSECCR_EL1
+        | reg::DBGPRCR_EL1
+        | reg::DBGCLAIMCLR_EL1
+        | reg::DBGAUTHSTATUS_EL1
+        | reg::DBGDTR_EL0
+        | reg::DBGDTRRX_EL0
+        | reg::MDRAR_EL1 => 0,
+        reg::DBGCLAIMSET_EL1 => 0xff,
+        // CNTHCTL_EL2.EL1PCEN = 0.
+        reg::CNTP_CTL_EL0 => state.timer.ctl(timer::now()),
+        reg::CNTP_CVAL_EL0 => state.timer.cval(),
+        reg::CNTP_TVAL_EL0 => state.timer.tval(timer::now()),
+        // HCR_EL2.TACR and TID1: the implementer's own, empty here.
+        reg::ACTLR_EL1 | reg::REVIDR_EL1 | reg::AIDR_EL1 => 0,
+        _ => match numbered(register) {
+            Some((group, number)) => match state.context.debug.read(group, number) {
+                Some(value) => value,
+                None => return Answer::Undefined,
+            },
+            None => return Answer::Undefined,
+        },
+    })
+}
+
+fn write(guest: &mut Guest, register: SysReg, value: u64) -> Answer {
+    match register {
+        // HCR_EL2.IMO and FMO: generating an SGI is the distributor's business.
+        reg::ICC_SGI1R_EL1 => sgi(guest, SgiRegister::Sgi1r, value),
+        reg::ICC_ASGI1R_EL1 => sgi(guest, SgiRegister::Asgi1r, value),
+        reg::ICC_SGI0R_EL1 => sgi(guest, SgiRegister::Sgi0r, value),
+        // ICH_HCR_EL2.TDIR, set while more interrupts are active than list registers.
+        reg::ICC_DIR_EL1 => {
+            let (index, intid) = (guest.vcpu.index, value as u32 & 0xff_ffff);
+            let effects = guest.vm.vgic.lock().dir(index, intid, &mut guest.lrs);
+            guest.notify(effects);
+        }
+        reg::CNTP_CTL_EL0 => return physical_timer(guest, |timer, _| timer.set_ctl(value)),
+        reg::CNTP_CVAL_EL0 => return physical_timer(guest, |timer, _| timer.set_cval(value)),
+        reg::CNTP_TVAL_EL0 => return physical_timer(guest, |timer, now| timer.set_tval(now, value)),
+        reg::MDSCR_EL1 => guest.state.context.debug.set_mdscr(value),
+        reg::OSLAR_EL1 => guest.state.context.debug.os_lock = value & 1 != 0,
+        reg::OSDLR_EL1
+        | reg::MDCCINT_EL1
+        | reg::OSDTRRX_EL1
+        | reg::OSDTRTX_EL1
+        | reg::OSECCR_EL1
+        | reg::DBGPRCR_EL1
+        | reg::DBGCLAIMSET_EL1
+        | reg::DBGCLAIMCLR_EL1
+        | reg::DBGDTR_EL0
+        | reg::DBGDTRRX_EL0
+        | reg::ACTLR_EL1 => {}
+        // HCR_EL2.TSW: see `set_way`.
+        reg::DC_ISW | reg::DC_CSW | reg::DC_CISW => set_way(),
+        _ => {
+            let Some((group, number)) = numbered(register) else { return Answer::Undefined };
+            if guest.state.context.debug.write(group, number, value).is_none() {
+                return Answer::Undefined;
+            }
+        }
+    }
+    Answer::Done
+}
+
+fn sgi(guest: &mut Guest, register: SgiRegister, value: u64) {
+    let index = guest.vcpu.index;
+    let effects = guest.vm.vgic.lock().sgi(index, register, value, &mut guest.lrs);
+    guest.notify(effects);
+}
+
+fn physical_timer(guest: &mut Guest, change: impl FnOnce(&mut crate::device::timer::PhysicalTimer, u64)) -> Answer {
+    change(&mut guest.state.timer, timer::now());
+    guest.physical_timer_changed();
+    Answer::Done
+}
+
+/// DBGBVR, DBGBCR, DBGWVR, DBGWCR `n`: op0=2, op1=0, CRn=0, CRm=n, op2=4..7.
+fn numbered(register: SysReg) -> Option<(Group, usize)> {
+    let group = match register.op2() {
+        4 => Group::Bvr,
+        5 => Group::Bcr,
+        6 => Group::Wvr,
+        7 => Group::Wcr,
+        _ => return None,
+    };
+    let place = (register.op0(), register.op1(), register.crn());
+    (place == (2, 0, 0)).then(|| (group, register.crm().into()))
+}
+
+/// Set/way maintenance can't do what the guest means by it: other pCPUs' caches, and lines that
+/// moved, are out of its reach (D7.5.9.3 says so of any system with more than one observer).
+fn set_way() {}

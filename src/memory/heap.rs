@@ -1,0 +1,70 @@
+//! EL2's own memory: VMs, vCPUs, stage-2 tables. Filled once at boot; nothing is allocated on the
+//! path of an exit.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use buddy_system_allocator::LockedHeap;
+
+use super::{PAGE_SIZE, Pa, Va};
+use crate::el2::layout;
+
+/// Blocks of up to 2^31 bytes.
+const ORDERS: usize = 32;
+
+#[global_allocator]
+static HEAP: LockedHeap<ORDERS> = LockedHeap::empty();
+
+static PHYSICAL: AtomicU64 = AtomicU64::new(0);
+
+/// Gives the allocator `[layout::HEAP, + length)`, which maps `[pa, + length)`.
+///
+/// # Safety
+/// The range is mapped as data, is nobody else's, and this is called once.
+pub unsafe fn init(pa: Pa, length: u64) {
+    PHYSICAL.store(pa.get(), Ordering::Relaxed);
+    // SAFETY: as the caller promises.
+    unsafe {
+        HEAP.lock()
+            .init(layout::HEAP.get() as usize, length as usize)
+    };
+}
+
+/// Physical address of something on the heap.
+pub fn pa(va: Va) -> Pa {
+    let offset = va.get().wrapping_sub(layout::HEAP.get());
+    Pa::new(PHYSICAL.load(Ordering::Relaxed)).wrapping_add(offset)
+}
+
+/// Virtual address of a part of the heap by its physical one.
+pub fn va(pa: Pa) -> Va {
+    let offset = pa.get().wrapping_sub(PHYSICAL.load(Ordering::Relaxed));
+    layout::HEAP.wrapping_add(offset)
+}
+
+fn pages(count: u64, align: u64) -> Option<Layout> {
+    Layout::from_size_align((count * PAGE_SIZE) as usize, align as usize).ok()
+}
+
+/// `count` zeroed pages in a row, aligned to `align` bytes, for as long as the machine runs or
+/// until [`free_page`].
+pub fn zeroed_pages(count: u64, align: u64) -> Option<Va> {
+    let layout = pages(count, align.max(PAGE_SIZE))?;
+    let start = HEAP.lock().alloc(layout).ok()?;
+    // SAFETY: `layout.size()` bytes that were just allocated.
+    unsafe { start.write_bytes(0, layout.size()) };
+    Some(Va::new(start.as_ptr() as u64))
+}
+
+/// Gives back what [`zeroed_pages`] gave, aligned to its size.
+///
+/// # Safety
+/// It came from there with the same count, and nothing refers to it any more, no walker either.
+pub unsafe fn free_pages(start: Va, count: u64) {
+    let pointer = NonNull::new(start.get() as *mut u8);
+    if let (Some(pointer), Some(layout)) = (pointer, pages(count, count * PAGE_SIZE)) {
+        // SAFETY: as the caller promises.
+        unsafe { HEAP.lock().dealloc(pointer, layout) };
+    }
+}

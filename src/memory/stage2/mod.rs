@@ -1,0 +1,446 @@
+//! Stage-2 translation tables: from a guest's addresses to the machine's.
+//!
+//! 4 KiB granule, walks start at level 1. A level-1 descriptor translates 1 GiB, level 2 2 MiB,
+//! level 3 4 KiB; a mapping gets the largest that its two addresses and its length allow. With
+//! 40-bit IPAs the level-1 table has 1,024 entries: two concatenated tables of 4 KiB, side by
+//! side and aligned to 8 KiB (Arm DDI 0487, "Concatenated translation tables").
+//!
+//! **The hardware reads these tables while we write them.** Other pCPUs may run the guest during
+//! every call, so each descriptor is one 64-bit store, and the order of stores and maintenance
+//! follows DDI 0487, D8, "TLB maintenance" and "Using break-before-make when updating
+//! translation table entries":
+//!
+//! - *invalid → valid* ([`Stage2::map`]): the stores, then DSB. An invalid descriptor is never
+//!   held in a TLB, so nothing has to be invalidated.
+//! - *valid → invalid* ([`Stage2::unmap`]): the stores, DSB, TLBI, DSB. Only then are the tables
+//!   that became empty given back: until then a walker may still stand in them.
+//! - *permissions* ([`Stage2::protect`]): S2AP and XN may change in place; then as for unmap.
+//! - *block → table* ([`Stage2::split_at`]): break-before-make, because a TLB that holds both
+//!   the block and a page of it may raise a TLB conflict or mix them: the descriptor becomes
+//!   invalid, DSB, TLBI, DSB, and only then points to the new table. A vCPU that touches the
+//!   block in between takes a translation fault; whoever handles it waits for our lock, finds
+//!   the IPA mapped, and lets the vCPU try again.
+//!
+//! Everything here is pure: [`TableMemory`] and [`Maintenance`] are the machine, implemented by
+//! EL2 and, for tests, by a simulation with a hostile TLB.
+
+mod descriptor;
+mod walk;
+
+use core::fmt;
+use core::ops::RangeInclusive;
+
+use crate::memory::{Ipa, PAGE_SIZE, Pa};
+
+pub use descriptor::{Attributes, Entry, MemoryType, Permissions, vtcr, vttbr};
+use descriptor::{VALID, shift, span};
+pub use walk::{Step, Translation, Walk};
+
+/// Entries of a table page.
+const ENTRIES: u64 = 512;
+/// The smallest and largest IPA size. Start level 1 reaches from 31 to 43 bits; the machine has
+/// at least 32, and no guest is given more than 40.
+const IPA_BITS: RangeInclusive<u8> = 32..=40;
+/// Output addresses of our descriptors end here: DS = 0.
+const PA_END: u64 = 1 << 48;
+
+/// Memory for tables.
+pub trait TableMemory {
+    /// Takes `pages` (1 or 2) adjacent pages, aligned to their common size and full of zeros.
+    /// `None` if there are none left.
+    fn allocate(&mut self, pages: usize) -> Option<Pa>;
+
+    /// Gives back what [`TableMemory::allocate`] gave.
+    fn free(&mut self, table: Pa, pages: usize);
+
+    /// Reads the descriptor at `at` in a table that is allocated.
+    fn read(&self, at: Pa) -> u64;
+
+    /// Stores the descriptor at `at` in a table that is allocated, as a single 64-bit store:
+    /// the hardware may read it at the same time.
+    fn write(&mut self, at: Pa, descriptor: u64);
+}
+
+/// Barriers and TLB maintenance for the tables of one VM.
+pub trait Maintenance {
+    /// Makes all stores to tables so far visible to the table walkers of all pCPUs: DSB ISHST.
+    fn make_visible(&mut self);
+
+    /// Removes from all pCPUs' TLBs what the VM's tables said about `len` bytes from `ipa`,
+    /// intermediate entries included; returns when it is done.
+    ///
+    /// With the VM's VMID in VTTBR_EL2: TLBI IPAS2E1IS for each page (or, for more than some
+    /// dozens, TLBI VMALLS12E1IS at once), DSB ISH, and TLBI VMALLE1IS, because a TLB may hold
+    /// stage 1 and stage 2 combined, under the VA, where an operation by IPA does not find them
+    /// (DDI 0487, D8, "TLB maintenance instructions", IPAS2E1); then DSB ISH, ISB.
+    fn invalidate(&mut self, ipa: Ipa, len: u64);
+}
+
+/// Why a change of the tables was refused. The translation is as it was before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Error {
+    /// The IPA size is not 32 to 40 bits.
+    IpaBits(u8),
+    /// An address or the length is not a multiple of 4 KiB, or the length is 0.
+    Unaligned {
+        /// Start of the range.
+        ipa: Ipa,
+        /// Its physical address; 0 where there is none.
+        pa: Pa,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// The range passes the end of the guest's address space.
+    IpaRange {
+        /// Start of the range.
+        ipa: Ipa,
+        /// Its length in bytes.
+        len: u64,
+        /// The end of the address space.
+        end: u64,
+    },
+    /// The range passes the end of what a descriptor can express, 48 bits.
+    PaRange {
+        /// Start of the range.
+        pa: Pa,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// Something is mapped at this IPA already.
+    Overlap(Ipa),
+    /// Nothing is mapped at this IPA.
+    NotMapped(Ipa),
+    /// No memory for a table.
+    NoTables,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::IpaBits(bits) => write!(f, "stage 2: IPA size of {bits} bits, want 32 to 40"),
+            Self::Unaligned { ipa, pa, len } => write!(
+                f,
+                "stage 2: IPA {ipa}, PA {pa}, length {len:#x}: want multiples of {PAGE_SIZE:#x}"
+            ),
+            Self::IpaRange { ipa, len, end } => {
+                write!(
+                    f,
+                    "stage 2: IPA {ipa}, length {len:#x}: want an end up to {end:#x}"
+                )
+            }
+            Self::PaRange { pa, len } => {
+                write!(
+                    f,
+                    "stage 2: PA {pa}, length {len:#x}: want an end up to {PA_END:#x}"
+                )
+            }
+            Self::Overlap(ipa) => write!(f, "stage 2: IPA {ipa} is mapped already"),
+            Self::NotMapped(ipa) => write!(f, "stage 2: IPA {ipa} is not mapped"),
+            Self::NoTables => f.write_str("stage 2: no memory for a table"),
+        }
+    }
+}
+
+/// The stage-2 tables of one VM.
+///
+/// Dropping it unmaps what is left and frees all tables; a VM with much memory in small pages
+/// is better unmapped piece by piece before, since that is not interrupted.
+pub struct Stage2<M: TableMemory + Maintenance> {
+    machine: M,
+    root: Pa,
+    ipa_bits: u8,
+}
+
+/// Tables taken out of the tree, which a walker may still read until the TLBs are invalidated.
+///
+/// They are chained through their own first entries: every entry of such a table is invalid,
+/// and in an invalid descriptor the hardware ignores all but bit 0. So the list needs no memory.
+struct Removed {
+    first: u64,
+}
+
+impl<M: TableMemory + Maintenance> Stage2<M> {
+    /// Empty tables for a guest with `ipa_bits` (32 to 40) of address.
+    pub fn new(mut machine: M, ipa_bits: u8) -> Result<Self, Error> {
+        if !IPA_BITS.contains(&ipa_bits) {
+            return Err(Error::IpaBits(ipa_bits));
+        }
+        let root = machine
+            .allocate(root_pages(ipa_bits))
+            .ok_or(Error::NoTables)?;
+        machine.make_visible();
+        Ok(Self {
+            machine,
+            root,
+            ipa_bits,
+        })
+    }
+
+    /// The root table, for [`vttbr`].
+    pub fn root(&self) -> Pa {
+        self.root
+    }
+
+    /// The guest's address size, for [`vtcr`].
+    pub fn ipa_bits(&self) -> u8 {
+        self.ipa_bits
+    }
+
+    /// The machine that the tables are on.
+    pub fn machine(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
+    /// Maps `len` bytes at `ipa` to `pa`, all multiples of 4 KiB, with the largest blocks that
+    /// fit. Refuses to map over anything; leaves nothing behind when tables run out.
+    pub fn map(&mut self, ipa: Ipa, pa: Pa, len: u64, attributes: Attributes) -> Result<(), Error> {
+        let end = self.check(ipa, pa, len)?;
+        if pa.get().checked_add(len).is_none_or(|end| end > PA_END) {
+            return Err(Error::PaRange { pa, len });
+        }
+        if let Some(ipa) = self.find(ipa.get(), end, true) {
+            return Err(Error::Overlap(ipa));
+        }
+        let offset = pa.get().wrapping_sub(ipa.get());
+        let result = self.fill(self.root, 1, ipa.get(), end, offset, attributes);
+        if result.is_err() {
+            // What was mapped lies within the range, so that nothing has to be split.
+            self.clear(ipa.get(), end);
+        } else {
+            self.machine.make_visible();
+        }
+        result
+    }
+
+    /// Removes what is mapped within `len` bytes from `ipa`, multiples of 4 KiB; holes are no
+    /// error. When it returns, no TLB of the machine translates any of it. Blocks that reach
+    /// over an end of the range are split, and only that can fail: nothing is unmapped then.
+    pub fn unmap(&mut self, ipa: Ipa, len: u64) -> Result<(), Error> {
+        let end = self.check(ipa, Pa::new(0), len)?;
+        self.split_both(ipa, end)?;
+        self.clear(ipa.get(), end);
+        Ok(())
+    }
+
+    /// Changes what the guest may do with `len` bytes from `ipa`, multiples of 4 KiB, all of
+    /// which must be mapped. When it returns, no TLB of the machine holds the old permissions.
+    pub fn protect(&mut self, ipa: Ipa, len: u64, permissions: Permissions) -> Result<(), Error> {
+        let end = self.check(ipa, Pa::new(0), len)?;
+        if let Some(ipa) = self.find(ipa.get(), end, false) {
+            return Err(Error::NotMapped(ipa));
+        }
+        self.split_both(ipa, end)?;
+        let mut at = ipa.get();
+        while at < end {
+            let (step, entry) = self.walk(Ipa::new(at)).last();
+            if let Entry::Leaf(pa, old) = entry {
+                let new = Entry::Leaf(pa, Attributes { permissions, ..old });
+                self.machine.write(step.at, new.encode(step.level));
+            }
+            at = next(at, step.level, end);
+        }
+        self.machine.make_visible();
+        self.machine.invalidate(ipa, len);
+        Ok(())
+    }
+
+    /// Splits blocks until none reaches over `ipa`, a multiple of 4 KiB. The translation stays
+    /// as it was, but for a moment during which the block is not mapped (break-before-make).
+    pub fn split_at(&mut self, ipa: Ipa) -> Result<(), Error> {
+        self.check(ipa, Pa::new(0), PAGE_SIZE)?;
+        loop {
+            let (step, entry) = self.walk(ipa).last();
+            let Entry::Leaf(pa, attributes) = entry else {
+                return Ok(());
+            };
+            if ipa.is_aligned(span(step.level)) {
+                return Ok(());
+            }
+            self.split(ipa, step, pa, attributes)?;
+        }
+    }
+
+    /// The end of the range, if it is a proper one.
+    fn check(&self, ipa: Ipa, pa: Pa, len: u64) -> Result<u64, Error> {
+        if (ipa.get() | pa.get() | len) & (PAGE_SIZE - 1) != 0 || len == 0 {
+            return Err(Error::Unaligned { ipa, pa, len });
+        }
+        let limit = 1 << self.ipa_bits;
+        match ipa.get().checked_add(len) {
+            Some(end) if end <= limit => Ok(end),
+            _ => Err(Error::IpaRange {
+                ipa,
+                len,
+                end: limit,
+            }),
+        }
+    }
+
+    /// The first address from `at` to `end` that is mapped, or that is not.
+    fn find(&self, mut at: u64, end: u64, mapped: bool) -> Option<Ipa> {
+        while at < end {
+            let (step, entry) = self.walk(Ipa::new(at)).last();
+            if matches!(entry, Entry::Leaf(..)) == mapped {
+                return Some(Ipa::new(at));
+            }
+            at = next(at, step.level, end);
+        }
+        None
+    }
+
+    /// Maps `at..end`, which is not mapped, below the table `table` of `level`.
+    fn fill(
+        &mut self,
+        table: Pa,
+        level: u8,
+        mut at: u64,
+        end: u64,
+        offset: u64,
+        attributes: Attributes,
+    ) -> Result<(), Error> {
+        while at < end {
+            let slot = slot(table, level, at);
+            let stop = next(at, level, end);
+            let pa = at.wrapping_add(offset);
+            let old = Entry::decode(level, self.machine.read(slot));
+            let fits = (at | pa) & (span(level) - 1) == 0 && stop - at == span(level);
+            if fits && old == Entry::Invalid {
+                self.machine
+                    .write(slot, Entry::Leaf(Pa::new(pa), attributes).encode(level));
+            } else {
+                let below = match old {
+                    Entry::Table(below) => below,
+                    _ => self.link_new(slot, level)?,
+                };
+                self.fill(below, level + 1, at, stop, offset, attributes)?;
+            }
+            at = stop;
+        }
+        Ok(())
+    }
+
+    /// Puts an empty table into the invalid descriptor `slot` of a table of `level`.
+    fn link_new(&mut self, slot: Pa, level: u8) -> Result<Pa, Error> {
+        let table = self.machine.allocate(1).ok_or(Error::NoTables)?;
+        // Its zeros must be seen before the descriptor that leads to them.
+        self.machine.make_visible();
+        self.machine.write(slot, Entry::Table(table).encode(level));
+        Ok(table)
+    }
+
+    fn split_both(&mut self, ipa: Ipa, end: u64) -> Result<(), Error> {
+        self.split_at(ipa)?;
+        if end < 1 << self.ipa_bits {
+            self.split_at(Ipa::new(end))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Replaces the block at `step` by a table that says the same: break-before-make.
+    fn split(&mut self, ipa: Ipa, step: Step, pa: Pa, attributes: Attributes) -> Result<(), Error> {
+        let table = self.machine.allocate(1).ok_or(Error::NoTables)?;
+        let below = step.level + 1;
+        for index in 0..ENTRIES {
+            let leaf = Entry::Leaf(pa.wrapping_add(index * span(below)), attributes);
+            self.machine
+                .write(table.wrapping_add(index * 8), leaf.encode(below));
+        }
+        self.machine.write(step.at, 0);
+        self.machine.make_visible();
+        self.machine
+            .invalidate(ipa.align_down(span(step.level)), span(step.level));
+        self.machine
+            .write(step.at, Entry::Table(table).encode(step.level));
+        self.machine.make_visible();
+        Ok(())
+    }
+
+    /// Removes `at..end`, whose ends no block reaches over, from tables and TLBs.
+    fn clear(&mut self, at: u64, end: u64) {
+        let mut removed = Removed { first: 0 };
+        if self.clear_below(self.root, 1, at, end, &mut removed) {
+            self.machine.make_visible();
+            self.machine.invalidate(Ipa::new(at), end - at);
+        }
+        while removed.first != 0 {
+            let table = Pa::new(removed.first & !(PAGE_SIZE - 1));
+            removed.first = self.machine.read(table);
+            self.machine.free(table, 1);
+        }
+    }
+
+    /// Makes the descriptors of `at..end` invalid, below `table` of `level`; collects the tables
+    /// that became empty. Says whether there was anything.
+    fn clear_below(
+        &mut self,
+        table: Pa,
+        level: u8,
+        mut at: u64,
+        end: u64,
+        removed: &mut Removed,
+    ) -> bool {
+        let mut changed = false;
+        while at < end {
+            let slot = slot(table, level, at);
+            let stop = next(at, level, end);
+            match Entry::decode(level, self.machine.read(slot)) {
+                Entry::Invalid => {}
+                Entry::Leaf(..) => {
+                    self.machine.write(slot, 0);
+                    changed = true;
+                }
+                Entry::Table(below) => {
+                    changed |= self.clear_below(below, level + 1, at, stop, removed);
+                    if stop - at == span(level) || self.is_empty(below) {
+                        self.machine.write(slot, 0);
+                        // Bit 0 stays 0: for the hardware the entry is invalid as before. Bit 1
+                        // tells the end of the chain from a table at address 0.
+                        self.machine.write(below, removed.first);
+                        removed.first = below.get() | 2;
+                        changed = true;
+                    }
+                }
+            }
+            at = stop;
+        }
+        changed
+    }
+
+    fn is_empty(&self, table: Pa) -> bool {
+        (0..ENTRIES).all(|index| self.machine.read(table.wrapping_add(index * 8)) & VALID == 0)
+    }
+}
+
+impl<M: TableMemory + Maintenance> Drop for Stage2<M> {
+    fn drop(&mut self) {
+        self.clear(0, 1 << self.ipa_bits);
+        self.machine.free(self.root, root_pages(self.ipa_bits));
+    }
+}
+
+/// Pages of the root: level 1 reaches 39 bits with one, and 40 with two, concatenated.
+const fn root_pages(ipa_bits: u8) -> usize {
+    if ipa_bits > 39 {
+        1 << (ipa_bits - 39)
+    } else {
+        1
+    }
+}
+
+/// Where the descriptor for `at` lies in a table of `level`. Only the root has more than 512
+/// entries, because IPAs end where it ends.
+const fn slot(table: Pa, level: u8, at: u64) -> Pa {
+    let index = at >> shift(level);
+    let index = if level == 1 { index } else { index % ENTRIES };
+    table.wrapping_add(index * 8)
+}
+
+/// The end of the descriptor of `level` that translates `at`, but no more than `end`.
+const fn next(at: u64, level: u8, end: u64) -> u64 {
+    let next = (at | (span(level) - 1)) + 1;
+    if next < end { next } else { end }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! Bring-up of the machine: from an address of a device tree to facts, memory and pCPUs.
+
+use core::fmt::Write;
+
+use log::info;
+use spin::Once;
+
+use super::console::{self, Emergency};
+use super::fdt::{Fdt, HEADER_SIZE};
+use super::gic::{self, Block};
+use super::machine::{Machine, Region};
+use super::pl011::Uart;
+use super::{power, psci};
+use crate::el2::{cache, layout, mmu, percpu, smp};
+use crate::memory::frames::FrameAllocator;
+use crate::memory::{BLOCK_SIZE, PAGE_SIZE, Pa, align_up, heap};
+
+/// EL2's own memory, as a part of RAM and within bounds: VMs, vCPUs and stage-2 tables.
+const HEAP_SHARE: u64 = 32;
+const HEAP_LEAST: u64 = 4 << 20;
+const HEAP_MOST: u64 = 64 << 20;
+
+/// Says why the machine isn't fit to run, and ends.
+pub fn give_up(why: impl core::fmt::Display) -> ! {
+    let _ = writeln!(Emergency::new(), "ERROR: {why}");
+    power::off(1)
+}
+
+/// Unwraps a step of the bring-up, or ends with what it said.
+pub fn must<T, E: core::fmt::Debug>(what: &str, result: Result<T, E>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => give_up(format_args!("{what}: {error:?}")),
+    }
+}
+
+/// The console, PSCI and the address of what the tree says: enough to say what is wrong.
+///
+/// # Safety
+/// `base` gives the address at which a region's registers can be reached, as device memory.
+unsafe fn voice(tree: &Fdt<'static>, base: impl Fn(Region) -> crate::memory::Va) {
+    psci::init(Machine::psci(tree).ok().flatten().map(|psci| psci.method));
+    if let Ok(uart) = Machine::console(tree) {
+        // SAFETY: as the caller promises; the tree says that it is a PL011.
+        console::init(unsafe { Uart::new(base(uart.registers)) });
+    }
+}
+
+/// The bytes of the tree at `va`, by its header, or `None` if there is none.
+///
+/// # Safety
+/// The first page at `va` is readable; `map` makes the rest so.
+unsafe fn tree_bytes(va: u64, map: impl FnOnce(u64)) -> Option<&'static [u8]> {
+    // SAFETY: as the caller promises: a page is more than a header.
+    let header = unsafe { core::slice::from_raw_parts(va as *const u8, HEADER_SIZE) };
+    let size = Fdt::total_size(header).ok()?;
+    map(size as u64);
+    // SAFETY: mapped just now, read-only, and memory that stays the tree's.
+    Some(unsafe { core::slice::from_raw_parts(va as *const u8, size) })
+}
+
+/// Maps and checks the machine's device tree, and opens the console that it names.
+///
+/// Without a tree there is nothing to speak through: the CPU sleeps.
+pub fn tree(pa: Pa) -> (Fdt<'static>, Region) {
+    let page = pa.align_down(PAGE_SIZE);
+    let at = layout::TREE.wrapping_add(pa.offset_in(PAGE_SIZE));
+    must(
+        "the device tree's map",
+        mmu::map(layout::TREE, page, PAGE_SIZE, mmu::Access::ReadOnly),
+    );
+    let mut size = 0;
+    // SAFETY: the first page is mapped; a header that crosses into the next isn't a boot
+    // protocol's tree, which is aligned to 8 bytes at least, and QEMU's to 2 MiB.
+    let bytes = unsafe {
+        tree_bytes(at.get(), |total| {
+            size = total;
+            let end = (at.get() + total).next_multiple_of(PAGE_SIZE);
+            let rest = end - layout::TREE.get() - PAGE_SIZE;
+            let next = layout::TREE.wrapping_add(PAGE_SIZE);
+            let _ = mmu::map(
+                next,
+                page.wrapping_add(PAGE_SIZE),
+                rest,
+                mmu::Access::ReadOnly,
+            );
+        })
+    };
+    let Some(Ok(tree)) = bytes.map(Fdt::new) else {
+        loop {
+            cache::wfi();
+        }
+    };
+    // SAFETY: `map_device` maps as device memory.
+    unsafe { voice(&tree, |region| must("the UART's map", map_device(region))) };
+    (tree, Region { base: pa, size })
+}
+
+fn map_device(region: Region) -> Result<crate::memory::Va, mmu::MapError> {
+    mmu::map_device(region.base, region.size)
+}
+
+/// The farewell of an image that was entered at EL1: what to change, and off.
+pub fn too_low(tree_pa: u64) -> ! {
+    // SAFETY: head.rs's map at EL1 has all memory at its own address; the tree lies in the same
+    // GiB as the image, where it is Normal memory, by the boot protocol (512 MiB at most apart).
+    let bytes = unsafe { tree_bytes(tree_pa, |_| ()) };
+    if let Some(Ok(tree)) = bytes.map(Fdt::new) {
+        // SAFETY: and all devices as device memory.
+        unsafe { voice(&tree, |region| crate::memory::Va::new(region.base.get())) };
+    }
+    give_up(
+        "entered at EL1, wanted EL2: this machine gives no hypervisor level. \
+         On QEMU say -M virt,virtualization=on,gic-version=3",
+    )
+}
+
+/// What of RAM is taken by what was loaded.
+pub fn claimed(image: Pa, tree: Region, machine: &Machine<'_>) -> [Region; 3] {
+    unsafe extern "C" {
+        static __image_end: u8;
+    }
+    let size = (&raw const __image_end) as u64 - layout::IMAGE.get();
+    [
+        Region { base: image, size },
+        tree,
+        machine.initrd.unwrap_or_default(),
+    ]
+}
+
+/// Takes EL2's heap from RAM; returns what it took.
+pub fn init_heap(machine: &Machine<'_>, claimed: &[Region]) -> Region {
+    let wanted = (machine.ram_size() / HEAP_SHARE).clamp(HEAP_LEAST, HEAP_MOST) & !(BLOCK_SIZE - 1);
+    let fits = |region: &Region| {
+        let start = align_up(region.base.get(), BLOCK_SIZE)?;
+        (start.checked_add(wanted)? <= region.end().get()).then_some(Pa::new(start))
+    };
+    let Some(base) = machine.usable_ram(claimed).find_map(|region| fits(&region)) else {
+        give_up(format_args!(
+            "RAM: found no free {wanted:#x} bytes in a row for the hypervisor"
+        ))
+    };
+    must(
+        "the heap's map",
+        mmu::map(layout::HEAP, base, wanted, mmu::Access::Data),
+    );
+    must("the windows", mmu::init_windows());
+    // SAFETY: free RAM, mapped just now, once.
+    unsafe { heap::init(base, wanted) };
+    Region { base, size: wanted }
+}
+
+/// Gives pCPU `id` its stacks; returns the top of the first.
+pub fn init_stacks(id: usize) -> crate::memory::Va {
+    let pages = mmu::STACKS_SIZE / PAGE_SIZE;
+    let Some(memory) = heap::zeroed_pages(pages, PAGE_SIZE) else {
+        give_up(format_args!("no memory for the stacks of pCPU {id}"))
+    };
+    must("a stack's map", mmu::map_stacks(id, heap::pa(memory)));
+    let (stack, emergency) = mmu::stack_tops(id);
+    if let Some(block) = percpu::block(id) {
+        block.id.set(id);
+        block.emergency_top.set(emergency.get());
+    }
+    stack
+}
+
+/// What secondaries need to set up their part of the GIC.
+struct GicFacts {
+    regions: alloc::vec::Vec<Block>,
+    ppis: [u32; 3],
+}
+
+static GIC: Once<GicFacts> = Once::new();
+
+/// Maps the GIC, sets up its distributor, and remembers what each pCPU needs of it.
+pub fn init_gic(machine: &Machine<'_>, ppis: [u32; 3]) {
+    let block = |region: &Region| Block {
+        va: must("the GIC's map", map_device(*region)),
+        pa: region.base,
+        length: region.size,
+    };
+    gic::init_distributor(block(&machine.gic.distributor));
+    let regions = machine.gic.redistributors.iter().map(block).collect();
+    GIC.call_once(|| GicFacts { regions, ppis });
+}
+
+/// Sets up this pCPU's part of the GIC.
+pub fn init_gic_cpu() {
+    if let Some(facts) = GIC.get() {
+        must("the GIC", gic::init_cpu(&facts.regions, &facts.ppis));
+    }
+}
+
+/// The VM description that was handed over, mapped for good: VMs are reloaded from it.
+pub fn description(machine: &Machine<'_>) -> Option<&'static [u8]> {
+    let initrd = machine.initrd?;
+    let start = initrd.base.align_down(PAGE_SIZE);
+    let length = align_up(initrd.end().get(), PAGE_SIZE)?.checked_sub(start.get())?;
+    // The same offset within 2 MiB as in memory, so that blocks fit.
+    let va = layout::BLOB.wrapping_add(start.offset_in(BLOCK_SIZE));
+    must("the VM description's map", mmu::map(va, start, length, mmu::Access::ReadOnly));
+    let at = va.wrapping_add(initrd.base.offset_in(PAGE_SIZE)).get();
+    // SAFETY: mapped just now, read-only, and no frame for VMs is cut from it.
+    Some(unsafe { core::slice::from_raw_parts(at as *const u8, initrd.size as usize) })
+}
+
+/// The frames for VMs: all RAM that is nobody's, in whole frames.
+pub fn frames(machine: &Machine<'_>, claimed: &[Region; 3], heap: Region) -> FrameAllocator {
+    let [image, tree, initrd] = *claimed;
+    let taken = [image, tree, initrd, heap];
+    FrameAllocator::new(machine.usable_ram(&taken).map(|region| (region.base, region.size)))
+}
+
+/// Starts every other pCPU of the tree; returns how many run.
+pub fn start_secondaries(machine: &Machine<'_>) -> usize {
+    let boot = percpu::this().mpidr.get();
+    let mut running = 1;
+    for cpu in machine.cpus.iter().filter(|cpu| cpu.mpidr != boot) {
+        let stack = init_stacks(running);
+        let Some(block) = percpu::block(running) else {
+            break;
+        };
+        block.mpidr.set(cpu.mpidr);
+        let (entry, context) = smp::prepare(stack, block);
+        if smp::entered_at_el3() {
+            smp::release_from_pen(cpu.mpidr, context);
+        } else if let Err(code) = psci::cpu_on(cpu.mpidr, entry, context) {
+            log::error!(
+                "pCPU {running} (MPIDR {:#x}): CPU_ON failed: {code:?}",
+                cpu.mpidr
+            );
+            continue;
+        }
+        while !smp::is_online(running) {
+            cache::yield_now();
+        }
+        running += 1;
+    }
+    must("the identity map", mmu::unmap_identity());
+    if machine.cpus_left_out > 0 {
+        info!("{} CPUs of the tree are left out", machine.cpus_left_out);
+    }
+    running
+}

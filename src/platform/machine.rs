@@ -1,1 +1,0 @@
-//! The facts that the hypervisor needs of its machine.

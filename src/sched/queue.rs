@@ -1,0 +1,480 @@
+//! The run queue's state and operations. What they prefer is in `policy.rs`.
+
+use alloc::vec::Vec;
+
+use super::entity::{Account, Entity, EntityId, Kick, Pick, Reason, Request, SchedError, State};
+use super::tournament::{NOBODY, Tournament};
+
+/// The largest number of pCPUs: masks of pCPUs are bytes.
+pub const MAX_PCPUS: usize = 8;
+/// The largest number of entities at one time.
+pub const MAX_ENTITIES: usize = 4096;
+/// How many deadlines one `expire` serves; the rest is due at once again.
+const EXPIRE_BATCH: usize = 4;
+/// The longest slice in ticks: in virtual time, at weight 1, it is 2^48, far below [`REBASE`].
+const LONGEST_SLICE: u64 = 1 << 40;
+/// Virtual run times are moved back by half of this when one reaches it.
+pub(super) const REBASE: u64 = 1 << 62;
+
+/// What the queue knows of one pCPU.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Pcpu {
+    /// The slot that runs here.
+    pub current: u16,
+    /// Counter value at which the slice ends.
+    pub slice_end: Option<u64>,
+    /// The virtual time that has been reached here: the largest virtual run time picked.
+    pub clock: u64,
+    /// The deadlines of entities that blocked here.
+    pub deadlines: Tournament,
+}
+
+/// The entities that may run on the same set of pCPUs, and those of them that are Ready, by
+/// virtual run time. One tree a *mask* rather than one a pCPU: an update touches one tree, and a
+/// pick compares the winners of the few masks that hold its pCPU.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Class {
+    pub mask: u8,
+    pub members: u16,
+    pub ready: Tournament,
+}
+
+/// Who runs where, and who is next. See the [module](super) for states and rules.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RunQueue {
+    pub(super) entities: Vec<Entity>,
+    pub(super) classes: Vec<Class>,
+    pub(super) pcpus: [Pcpu; MAX_PCPUS],
+    /// How many pCPUs there are.
+    pub(super) count: usize,
+    /// Those not dedicated to one entity.
+    pub(super) shared: u8,
+    /// Those that found nothing at their last pick and were not kicked since.
+    pub(super) idle: u8,
+    /// Those that run something without a slice end, and were not kicked since. Together with
+    /// `idle`: whom a new Ready entity must tell, because nothing else would bring them here.
+    pub(super) lone: u8,
+    /// Ticks of one slice.
+    pub(super) slice: u64,
+}
+
+impl RunQueue {
+    /// A queue without entities for pCPUs `0..pcpus`, with slices of `slice` counter ticks,
+    /// at most 2^40.
+    /// A pCPU counts as idle from its first pick on, and is not kicked before.
+    pub fn new(pcpus: usize, slice: u64) -> Result<Self, SchedError> {
+        if pcpus == 0 || pcpus > MAX_PCPUS {
+            return Err(SchedError::PcpuCount { found: pcpus });
+        }
+        Ok(Self {
+            entities: Vec::new(),
+            classes: Vec::new(),
+            pcpus: core::array::from_fn(|_| Pcpu {
+                current: NOBODY,
+                slice_end: None,
+                clock: 0,
+                deadlines: Tournament::new(1),
+            }),
+            count: pcpus,
+            shared: 0xff >> (MAX_PCPUS - pcpus),
+            idle: 0,
+            lone: 0,
+            slice: slice.clamp(1, LONGEST_SLICE),
+        })
+    }
+
+    /// Adds an entity, Off. It may run on the pCPUs of `affinity` that exist and are not
+    /// dedicated to others; with `dedicated` it owns that pCPU. Allocates.
+    ///
+    /// One pCPU always stays shared, also while no shared vCPU exists: jobs run there.
+    pub fn add(
+        &mut self,
+        weight: u32,
+        affinity: u8,
+        dedicated: Option<usize>,
+    ) -> Result<EntityId, SchedError> {
+        if weight == 0 {
+            return Err(SchedError::ZeroWeight);
+        }
+        let allowed = match dedicated {
+            Some(pcpu) => self.dedicate(pcpu, affinity)?,
+            None => affinity & self.shared,
+        };
+        if allowed == 0 {
+            return Err(SchedError::NoPcpuAllowed {
+                affinity,
+                usable: self.shared,
+            });
+        }
+        let slot = match self.entities.iter().position(|entity| entity.vacant) {
+            Some(slot) => slot,
+            None if self.entities.len() < MAX_ENTITIES => {
+                self.entities.push(Entity::new());
+                self.fit_trees();
+                self.entities.len() - 1
+            }
+            None => {
+                return Err(SchedError::TooManyEntities {
+                    limit: MAX_ENTITIES,
+                });
+            }
+        };
+        if dedicated.is_some() {
+            self.shared &= !allowed;
+            self.confine_all();
+        }
+        let class = self.class_for(allowed);
+        let slice = self.slice;
+        let Some(entity) = self.entities.get_mut(slot) else {
+            return Err(SchedError::TooManyEntities {
+                limit: MAX_ENTITIES,
+            });
+        };
+        let generation = entity.generation;
+        *entity = Entity {
+            generation,
+            vacant: false,
+            dedicated: dedicated.map(|pcpu| pcpu as u8),
+            affinity,
+            allowed,
+            class,
+            last: allowed.trailing_zeros() as u8,
+            ..Entity::new()
+        };
+        entity.set_weight(weight, slice);
+        Ok(EntityId {
+            slot: slot as u16,
+            generation,
+        })
+    }
+
+    /// Removes an entity that is Off. A pCPU that it owned is shared again.
+    pub fn remove(&mut self, id: EntityId) -> Result<Kick, SchedError> {
+        let entity = self.entity_mut(id)?;
+        if entity.state != State::Off {
+            return Err(refused(id, entity.state, "remove"));
+        }
+        entity.vacant = true;
+        entity.generation = entity.generation.wrapping_add(1);
+        let (class, dedicated) = (entity.class, entity.dedicated);
+        self.leave_class(class);
+        if let Some(pcpu) = dedicated {
+            self.shared |= 1 << (pcpu & 7);
+            self.confine_all();
+        }
+        let wanted = self.waiting(0).wanted;
+        Ok(self.call_restful(wanted))
+    }
+
+    /// Off → Ready.
+    pub fn start(&mut self, id: EntityId, now: u64) -> Result<Kick, SchedError> {
+        let entity = self.entity_mut(id)?;
+        match entity.state {
+            State::Off => Ok(self.make_ready(id.slot, now)),
+            from => Err(refused(id, from, "start")),
+        }
+    }
+
+    /// Something happened that `id` may wait for. Blocked → Ready; a running one gets a token
+    /// that keeps its next `Block` from sleeping, and its pCPU a notice. In other states nothing
+    /// need be done: who is Ready, Paused or Off looks at what is pending when it next runs.
+    ///
+    /// Rule for the caller: first post what happened where the entity looks for it, then `wake`.
+    pub fn wake(&mut self, id: EntityId, now: u64) -> Result<Kick, SchedError> {
+        let entity = self.entity_mut(id)?;
+        match entity.state {
+            State::Blocked => Ok(self.make_ready(id.slot, now)),
+            State::Running(pcpu) => {
+                entity.token = true;
+                Ok(Kick {
+                    reschedule: 0,
+                    notice: 1 << (pcpu & 7),
+                })
+            }
+            State::Off | State::Ready | State::Paused => Ok(Kick::NONE),
+        }
+    }
+
+    /// Takes the wake token of a running entity. To be called *before* a last look at what is
+    /// pending: a token from an interrupt that was handled since would make the next `Block`
+    /// return at once for nothing.
+    pub fn acknowledge(&mut self, id: EntityId) -> Result<bool, SchedError> {
+        Ok(core::mem::take(&mut self.entity_mut(id)?.token))
+    }
+
+    /// What `pcpu` runs next: of the Ready entities allowed there, the one with the least virtual
+    /// run time.
+    pub fn pick(&mut self, pcpu: usize, now: u64) -> Result<Pick, SchedError> {
+        let bit = self.bit(pcpu)?;
+        if self.pcpus[pcpu & 7].current != NOBODY {
+            return Err(SchedError::PcpuBusy { pcpu });
+        }
+        self.idle &= !bit;
+        let chosen = self.take_first(bit);
+        let waiting = self.waiting(bit);
+        let run = match chosen {
+            Some(slot) => self.install(pcpu & 7, slot, now, waiting.first),
+            None => None,
+        };
+        if run.is_none() {
+            self.idle |= bit;
+        }
+        let kick = self.call_restful(waiting.wanted);
+        Ok(match run {
+            Some((id, slice_end)) => Pick::Run {
+                id,
+                slice_end,
+                kick,
+            },
+            None => Pick::Idle { kick },
+        })
+    }
+
+    /// Puts `slot`, taken from its tree, on `pcpu`, and says until when: for ever, if `rival`, the
+    /// first of those that wait for the same pCPU, is nobody.
+    fn install(
+        &mut self,
+        pcpu: usize,
+        slot: u16,
+        now: u64,
+        rival: Option<(u16, u64)>,
+    ) -> Option<(EntityId, Option<u64>)> {
+        let vruntime = match rival {
+            Some((rival, key)) => self.bounded_credit(slot, rival, key),
+            None => 0,
+        };
+        let entity = self.entities.get_mut(slot as usize)?;
+        entity.vruntime = entity.vruntime.max(vruntime);
+        entity.state = State::Running(pcpu as u8);
+        entity.token = false;
+        entity.last = pcpu as u8;
+        entity.account.wait = entity
+            .account
+            .wait
+            .wrapping_add(now.saturating_sub(entity.since));
+        entity.since = now;
+        let cpu = &mut self.pcpus[pcpu & 7];
+        cpu.current = slot;
+        cpu.clock = cpu.clock.max(entity.vruntime);
+        cpu.slice_end = rival.map(|_| now.saturating_add(self.slice));
+        if rival.is_none() {
+            self.lone |= 1 << pcpu;
+        }
+        Some((
+            EntityId {
+                slot,
+                generation: entity.generation,
+            },
+            cpu.slice_end,
+        ))
+    }
+
+    /// Takes `id` off `pcpu`, charges it for its run and says what it is now: a `Block` with a
+    /// wake token or a deadline in the past leaves it Ready, a stop or pause that was asked for
+    /// meanwhile takes effect.
+    pub fn put(
+        &mut self,
+        pcpu: usize,
+        id: EntityId,
+        now: u64,
+        reason: Reason,
+    ) -> Result<State, SchedError> {
+        let bit = self.bit(pcpu)?;
+        let entity = self.entity_mut(id)?;
+        if entity.state != State::Running(pcpu as u8) {
+            return Err(refused(id, entity.state, "put"));
+        }
+        let ran = now.saturating_sub(entity.since);
+        entity.account.run = entity.account.run.wrapping_add(ran);
+        entity.since = now;
+        let vruntime = entity.vruntime.saturating_add(entity.virtual_time(ran));
+        entity.vruntime = vruntime;
+        let request = core::mem::replace(&mut entity.request, Request::None);
+        let (state, deadline) = match (request, reason) {
+            (Request::Stop, _) | (_, Reason::Off) => (State::Off, None),
+            (Request::Pause, _) | (_, Reason::Pause) => (State::Paused, None),
+            (_, Reason::Block { .. }) if entity.token => (State::Ready, None),
+            (_, Reason::Block { deadline: Some(at) }) if at <= now => (State::Ready, None),
+            (_, Reason::Block { deadline }) => (State::Blocked, deadline),
+            (_, Reason::Yield | Reason::Preempted) => (State::Ready, None),
+        };
+        entity.state = state;
+        entity.timer = deadline.map(|_| pcpu as u8);
+        let cpu = &mut self.pcpus[pcpu & 7];
+        cpu.current = NOBODY;
+        if cpu.slice_end.take().is_none() {
+            // It ran unopposed, so nothing else moved this pCPU's clock.
+            cpu.clock = cpu.clock.max(vruntime);
+        }
+        self.lone &= !bit;
+        if let Some(at) = deadline {
+            cpu.deadlines.set(id.slot, at);
+        }
+        if vruntime >= REBASE {
+            self.rebase();
+        }
+        if state == State::Ready {
+            if reason == Reason::Yield {
+                self.give_way(id.slot, bit);
+            }
+            self.enqueue(id.slot);
+        }
+        Ok(state)
+    }
+
+    /// Counter value at which `pcpu` must call [`expire`](Self::expire): the end of the slice
+    /// that runs there, or the earliest deadline of those blocked there. `None`: no timer.
+    pub fn next_event(&self, pcpu: usize) -> Option<u64> {
+        let cpu = self.pcpus.get(pcpu)?;
+        match (cpu.slice_end, cpu.deadlines.first()) {
+            (Some(end), Some((_, at))) => Some(at.min(end)),
+            (end, at) => end.or(at.map(|(_, at)| at)),
+        }
+    }
+
+    /// The timer of `pcpu` fired: wakes who is due there (a few at a time: what is left makes
+    /// [`next_event`](Self::next_event) lie in the past) and looks at the slice. The kick holds
+    /// `pcpu` itself when it must `put` and `pick`; else it goes on with what it runs.
+    pub fn expire(&mut self, pcpu: usize, now: u64) -> Result<Kick, SchedError> {
+        let bit = self.bit(pcpu)?;
+        let mut kick = Kick::NONE;
+        for _ in 0..EXPIRE_BATCH {
+            match self.pcpus[pcpu & 7].deadlines.first() {
+                Some((slot, at)) if at <= now => kick = kick.and(self.make_ready(slot, now)),
+                _ => break,
+            }
+        }
+        let contended = self.waiting(bit).first.is_some();
+        let cpu = &mut self.pcpus[pcpu & 7];
+        if cpu.slice_end.is_some_and(|end| end <= now) {
+            if contended {
+                kick.reschedule |= bit;
+            } else {
+                cpu.slice_end = None;
+                self.lone |= bit;
+            }
+        }
+        Ok(kick)
+    }
+
+    /// Ends `id`: at once, or when its pCPU, which the kick names, puts it back.
+    pub fn stop(&mut self, id: EntityId) -> Result<Kick, SchedError> {
+        self.halt(id, State::Off, Request::Stop)
+    }
+
+    /// Holds `id` until `resume`: at once, or when its pCPU, which the kick names, puts it back.
+    pub fn pause(&mut self, id: EntityId) -> Result<Kick, SchedError> {
+        match self.entity_mut(id)?.state {
+            State::Off => Err(refused(id, State::Off, "pause")),
+            _ => self.halt(id, State::Paused, Request::Pause),
+        }
+    }
+
+    fn halt(&mut self, id: EntityId, state: State, request: Request) -> Result<Kick, SchedError> {
+        let entity = self.entity_mut(id)?;
+        if let State::Running(pcpu) = entity.state {
+            if entity.request != Request::Stop {
+                entity.request = request;
+            }
+            return Ok(Kick::reschedule(1 << (pcpu & 7)));
+        }
+        self.forget(id.slot);
+        self.entity_mut(id)?.state = state;
+        Ok(Kick::NONE)
+    }
+
+    /// Undoes `pause`. One that was blocked when it was paused becomes Ready and looks again
+    /// whether it must wait: WFI may end without a reason (Arm DDI 0487, D1.7 "Wait for
+    /// Interrupt"), so a guest can't be surprised.
+    pub fn resume(&mut self, id: EntityId, now: u64) -> Result<Kick, SchedError> {
+        let entity = self.entity_mut(id)?;
+        match (entity.state, entity.request) {
+            (State::Paused, _) => Ok(self.make_ready(id.slot, now)),
+            (State::Running(_), Request::Pause) => {
+                entity.request = Request::None;
+                Ok(Kick::NONE)
+            }
+            (from, _) => Err(refused(id, from, "resume")),
+        }
+    }
+
+    /// Changes where `id` may run. One that runs elsewhere moves when its pCPU, which the kick
+    /// names, puts it back. Not for a dedicated entity. Allocates.
+    pub fn set_affinity(&mut self, id: EntityId, affinity: u8) -> Result<Kick, SchedError> {
+        let usable = self.shared;
+        let entity = self.entity_mut(id)?;
+        if affinity & usable == 0 {
+            return Err(SchedError::NoPcpuAllowed { affinity, usable });
+        }
+        if entity.dedicated.is_some() {
+            return Err(refused(
+                id,
+                entity.state,
+                "set_affinity of a dedicated vCPU",
+            ));
+        }
+        entity.affinity = affinity;
+        let state = entity.state;
+        self.confine(id.slot);
+        Ok(match state {
+            State::Running(pcpu) if affinity & usable & (1 << (pcpu & 7)) == 0 => {
+                Kick::reschedule(1 << (pcpu & 7))
+            }
+            State::Ready => self.offer(id.slot),
+            _ => Kick::NONE,
+        })
+    }
+
+    /// The state of `id`.
+    pub fn state(&self, id: EntityId) -> Result<State, SchedError> {
+        self.entity(id).map(|entity| entity.state)
+    }
+
+    /// What `id` has used.
+    pub fn account(&self, id: EntityId) -> Result<Account, SchedError> {
+        self.entity(id).map(|entity| entity.account)
+    }
+
+    /// What `pcpu` runs, if it exists and runs something.
+    pub fn running(&self, pcpu: usize) -> Option<EntityId> {
+        let slot = self.pcpus.get(pcpu)?.current;
+        let entity = self.entities.get(slot as usize)?;
+        Some(EntityId {
+            slot,
+            generation: entity.generation,
+        })
+    }
+
+    fn bit(&self, pcpu: usize) -> Result<u8, SchedError> {
+        if pcpu < self.count {
+            Ok(1 << (pcpu & 7))
+        } else {
+            Err(SchedError::NoSuchPcpu {
+                pcpu,
+                pcpus: self.count,
+            })
+        }
+    }
+
+    fn entity(&self, id: EntityId) -> Result<&Entity, SchedError> {
+        match self.entities.get(id.slot as usize) {
+            Some(entity) if entity.generation == id.generation && !entity.vacant => Ok(entity),
+            _ => Err(SchedError::UnknownEntity { id }),
+        }
+    }
+
+    fn entity_mut(&mut self, id: EntityId) -> Result<&mut Entity, SchedError> {
+        match self.entities.get_mut(id.slot as usize) {
+            Some(entity) if entity.generation == id.generation && !entity.vacant => Ok(entity),
+            _ => Err(SchedError::UnknownEntity { id }),
+        }
+    }
+}
+
+fn refused(id: EntityId, from: State, operation: &'static str) -> SchedError {
+    SchedError::InvalidTransition {
+        id,
+        from,
+        operation,
+    }
+}

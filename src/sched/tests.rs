@@ -1,0 +1,7 @@
+//! Tests of the scheduler's room.
+
+mod presence;
+mod random;
+mod shares;
+mod tournament;
+mod transitions;

@@ -1,0 +1,481 @@
+#![expect(unused_must_use, reason = "kicks that a test does not ask about")]
+
+use super::super::*;
+
+/// A slice long enough that no virtual time rounds to nothing.
+const SLICE: u64 = 1000;
+
+fn queue(pcpus: usize) -> RunQueue {
+    RunQueue::new(pcpus, SLICE).unwrap()
+}
+
+fn add(queue: &mut RunQueue) -> EntityId {
+    queue.add(100, 0xff, None).unwrap()
+}
+
+/// Picks on `pcpu`, expecting an entity.
+fn run(queue: &mut RunQueue, pcpu: usize, now: u64) -> (EntityId, Option<u64>, Kick) {
+    match queue.pick(pcpu, now).unwrap() {
+        Pick::Run {
+            id,
+            slice_end,
+            kick,
+        } => (id, slice_end, kick),
+        Pick::Idle { .. } => panic!("pCPU {pcpu} found nothing at {now}"),
+    }
+}
+
+fn idle(queue: &mut RunQueue, pcpu: usize, now: u64) {
+    assert!(matches!(queue.pick(pcpu, now).unwrap(), Pick::Idle { kick } if kick.is_none()));
+}
+
+const BLOCK: Reason = Reason::Block { deadline: None };
+
+#[test]
+fn the_number_of_pcpus_is_one_to_eight() {
+    assert_eq!(
+        RunQueue::new(0, 1).unwrap_err(),
+        SchedError::PcpuCount { found: 0 }
+    );
+    assert_eq!(
+        RunQueue::new(9, 1).unwrap_err(),
+        SchedError::PcpuCount { found: 9 }
+    );
+    assert!(RunQueue::new(8, 1).is_ok());
+}
+
+#[test]
+fn an_entity_runs_only_after_start() {
+    let mut q = queue(1);
+    let a = add(&mut q);
+    idle(&mut q, 0, 0);
+    assert_eq!(q.state(a), Ok(State::Off));
+    assert_eq!(
+        q.start(a, 1).unwrap().reschedule,
+        1,
+        "an idle pCPU is kicked"
+    );
+    assert_eq!(run(&mut q, 0, 2).0, a);
+    assert_eq!(q.state(a), Ok(State::Running(0)));
+    assert_eq!(q.running(0), Some(a));
+    assert!(matches!(
+        q.start(a, 3),
+        Err(SchedError::InvalidTransition {
+            operation: "start",
+            ..
+        })
+    ));
+}
+
+#[test]
+fn a_pcpu_that_has_not_come_up_is_not_kicked() {
+    let mut q = queue(2);
+    let a = add(&mut q);
+    assert!(q.start(a, 0).unwrap().is_none());
+}
+
+#[test]
+fn who_runs_alone_needs_no_timer_and_hears_of_company() {
+    let mut q = queue(1);
+    let (a, b) = (add(&mut q), add(&mut q));
+    q.start(a, 0).unwrap();
+    assert_eq!(run(&mut q, 0, 0).1, None);
+    assert_eq!(q.next_event(0), None);
+    assert_eq!(
+        q.start(b, 50).unwrap(),
+        Kick {
+            reschedule: 1,
+            notice: 0
+        }
+    );
+    assert_eq!(q.put(0, a, 60, Reason::Preempted), Ok(State::Ready));
+    let (id, end, _) = run(&mut q, 0, 60);
+    assert_eq!((id, end), (b, Some(60 + SLICE)), "the newcomer goes first");
+    assert_eq!(q.next_event(0), Some(60 + SLICE));
+}
+
+#[test]
+fn the_loser_of_a_pick_is_offered_to_an_idle_pcpu() {
+    let mut q = queue(2);
+    let a = add(&mut q);
+    let pinned = q.add(100, 1, None).unwrap();
+    q.start(a, 0).unwrap();
+    run(&mut q, 0, 0);
+    idle(&mut q, 1, 0);
+    assert_eq!(
+        q.start(pinned, 10).unwrap().reschedule,
+        1,
+        "it may run on pCPU 0 only"
+    );
+    q.put(0, a, 11, Reason::Preempted).unwrap();
+    let (id, _, kick) = run(&mut q, 0, 11);
+    assert_eq!(
+        (id, kick.reschedule),
+        (pinned, 2),
+        "pCPU 1 is free for the other"
+    );
+    assert_eq!(run(&mut q, 1, 12).0, a);
+}
+
+#[test]
+fn a_wake_up_prefers_the_pcpu_where_it_last_ran() {
+    let mut q = queue(4);
+    let a = add(&mut q);
+    q.start(a, 0).unwrap();
+    assert_eq!(run(&mut q, 2, 0).0, a);
+    q.put(2, a, 5, BLOCK).unwrap();
+    for pcpu in 0..4 {
+        idle(&mut q, pcpu, 6);
+    }
+    assert_eq!(q.wake(a, 7).unwrap().reschedule, 1 << 2);
+}
+
+#[test]
+fn a_wake_up_of_a_running_entity_leaves_a_token_and_a_notice() {
+    let mut q = queue(1);
+    let a = add(&mut q);
+    q.start(a, 0).unwrap();
+    run(&mut q, 0, 0);
+    assert_eq!(
+        q.wake(a, 1).unwrap(),
+        Kick {
+            reschedule: 0,
+            notice: 1
+        }
+    );
+    assert_eq!(
+        q.put(0, a, 2, BLOCK),
+        Ok(State::Ready),
+        "the token keeps it from sleeping"
+    );
+    run(&mut q, 0, 2);
+    assert_eq!(q.put(0, a, 3, BLOCK), Ok(State::Blocked), "once");
+    q.wake(a, 4).unwrap();
+    run(&mut q, 0, 4);
+    q.wake(a, 5).unwrap();
+    assert_eq!(q.acknowledge(a), Ok(true));
+    assert_eq!(
+        q.put(0, a, 6, BLOCK),
+        Ok(State::Blocked),
+        "an acknowledged token is gone"
+    );
+}
+
+#[test]
+fn a_deadline_wakes_on_the_pcpu_that_blocked() {
+    let mut q = queue(2);
+    let a = add(&mut q);
+    q.start(a, 0).unwrap();
+    run(&mut q, 1, 0);
+    q.put(
+        1,
+        a,
+        5,
+        Reason::Block {
+            deadline: Some(100),
+        },
+    )
+    .unwrap();
+    idle(&mut q, 1, 5);
+    assert_eq!((q.next_event(0), q.next_event(1)), (None, Some(100)));
+    assert!(q.expire(1, 99).unwrap().is_none());
+    assert_eq!(q.expire(1, 100).unwrap().reschedule, 2);
+    assert_eq!((q.state(a), q.next_event(1)), (Ok(State::Ready), None));
+}
+
+#[test]
+fn a_deadline_that_has_passed_does_not_block() {
+    let mut q = queue(1);
+    let a = add(&mut q);
+    q.start(a, 0).unwrap();
+    run(&mut q, 0, 0);
+    assert_eq!(
+        q.put(0, a, 9, Reason::Block { deadline: Some(9) }),
+        Ok(State::Ready)
+    );
+}
+
+#[test]
+fn a_wake_up_cancels_the_deadline() {
+    let mut q = queue(1);
+    let a = add(&mut q);
+    q.start(a, 0).unwrap();
+    run(&mut q, 0, 0);
+    q.put(
+        0,
+        a,
+        1,
+        Reason::Block {
+            deadline: Some(100),
+        },
+    )
+    .unwrap();
+    idle(&mut q, 0, 1);
+    q.wake(a, 2).unwrap();
+    assert_eq!(q.next_event(0), None);
+    assert!(q.expire(0, 200).unwrap().is_none());
+}
+
+#[test]
+fn the_farthest_deadline_is_just_far() {
+    let mut q = queue(1);
+    let (a, b) = (add(&mut q), add(&mut q));
+    for (id, deadline) in [(a, u64::MAX), (b, 50)] {
+        q.start(id, 0).unwrap();
+        assert_eq!(run(&mut q, 0, 0).0, id);
+        q.put(
+            0,
+            id,
+            1,
+            Reason::Block {
+                deadline: Some(deadline),
+            },
+        )
+        .unwrap();
+    }
+    assert_eq!(q.next_event(0), Some(50));
+    q.expire(0, 60).unwrap();
+    assert_eq!(
+        (q.state(a), q.state(b)),
+        (Ok(State::Blocked), Ok(State::Ready))
+    );
+}
+
+#[test]
+fn expiry_is_bounded_and_asks_to_be_called_again() {
+    let mut q = queue(1);
+    for _ in 0..10 {
+        let id = add(&mut q);
+        q.start(id, 0).unwrap();
+        run(&mut q, 0, 0);
+        q.put(0, id, 1, Reason::Block { deadline: Some(50) })
+            .unwrap();
+    }
+    let mut calls = 0;
+    while q.next_event(0).is_some_and(|at| at <= 60) {
+        let _ = q.expire(0, 60).unwrap();
+        calls += 1;
+    }
+    assert_eq!(calls, 3, "four at a time");
+}
+
+#[test]
+fn a_slice_ends_only_where_somebody_waits() {
+    let mut q = queue(1);
+    let (a, b) = (add(&mut q), add(&mut q));
+    q.start(a, 0).unwrap();
+    q.start(b, 0).unwrap();
+    let (first, end, _) = run(&mut q, 0, 0);
+    let other = if first == a { b } else { a };
+    let end = end.unwrap();
+    assert!(q.expire(0, end - 1).unwrap().is_none());
+    assert_eq!(q.expire(0, end).unwrap().reschedule, 1);
+    assert!(q.stop(other).unwrap().is_none());
+    assert!(q.expire(0, end).unwrap().is_none(), "nobody waits any more");
+    assert_eq!(q.next_event(0), None);
+    assert_eq!(
+        q.start(other, end).unwrap().reschedule,
+        1,
+        "and then somebody does again"
+    );
+}
+
+#[test]
+fn stop_takes_effect_at_once_or_at_the_next_put() {
+    let mut q = queue(1);
+    let (a, b) = (add(&mut q), add(&mut q));
+    q.start(a, 0).unwrap();
+    run(&mut q, 0, 0);
+    assert_eq!(q.stop(a).unwrap().reschedule, 1);
+    assert_eq!(q.state(a), Ok(State::Running(0)));
+    assert!(q.remove(a).is_err(), "not while it runs");
+    let block = Reason::Block { deadline: Some(99) };
+    assert_eq!(q.put(0, a, 1, block), Ok(State::Off));
+    assert_eq!(q.next_event(0), None);
+    q.start(b, 1).unwrap();
+    q.stop(b).unwrap();
+    assert_eq!(q.state(b), Ok(State::Off));
+    idle(&mut q, 0, 2);
+}
+
+#[test]
+fn pause_holds_and_resume_lets_go() {
+    let mut q = queue(1);
+    let a = add(&mut q);
+    assert!(q.pause(a).is_err(), "what is off can't be held");
+    q.start(a, 0).unwrap();
+    q.pause(a).unwrap();
+    idle(&mut q, 0, 0);
+    assert!(q.wake(a, 1).unwrap().is_none());
+    assert_eq!(q.state(a), Ok(State::Paused));
+    assert_eq!(q.resume(a, 2).unwrap().reschedule, 1);
+    run(&mut q, 0, 2);
+    assert_eq!(q.pause(a).unwrap().reschedule, 1);
+    assert!(
+        q.resume(a, 3).unwrap().is_none(),
+        "withdrawn before it took effect"
+    );
+    assert_eq!(q.put(0, a, 4, Reason::Preempted), Ok(State::Ready));
+    run(&mut q, 0, 4);
+    q.pause(a).unwrap();
+    q.stop(a).unwrap();
+    q.pause(a).unwrap();
+    assert_eq!(
+        q.put(0, a, 5, Reason::Preempted),
+        Ok(State::Off),
+        "a stop outlasts a pause"
+    );
+}
+
+#[test]
+fn pausing_a_blocked_entity_forgets_its_deadline() {
+    let mut q = queue(1);
+    let a = add(&mut q);
+    q.start(a, 0).unwrap();
+    run(&mut q, 0, 0);
+    q.put(0, a, 1, Reason::Block { deadline: Some(50) })
+        .unwrap();
+    q.pause(a).unwrap();
+    assert_eq!(q.next_event(0), None);
+    q.resume(a, 2).unwrap();
+    assert_eq!(
+        q.state(a),
+        Ok(State::Ready),
+        "it looks again whether it must wait"
+    );
+}
+
+#[test]
+fn a_stale_id_is_refused() {
+    let mut q = queue(1);
+    let a = add(&mut q);
+    q.remove(a).unwrap();
+    let b = add(&mut q);
+    assert_eq!(a.slot(), b.slot());
+    assert_eq!(q.start(a, 0), Err(SchedError::UnknownEntity { id: a }));
+    assert!(q.start(b, 0).is_ok());
+}
+
+#[test]
+fn misuse_is_an_error_value() {
+    let mut q = queue(2);
+    let a = add(&mut q);
+    assert_eq!(q.add(0, 1, None), Err(SchedError::ZeroWeight));
+    let none = SchedError::NoPcpuAllowed {
+        affinity: 0xfc,
+        usable: 3,
+    };
+    assert_eq!(q.add(1, 0xfc, None), Err(none));
+    assert_eq!(
+        q.pick(2, 0),
+        Err(SchedError::NoSuchPcpu { pcpu: 2, pcpus: 2 })
+    );
+    assert!(q.put(0, a, 0, Reason::Yield).is_err());
+    q.start(a, 0).unwrap();
+    run(&mut q, 0, 0);
+    assert_eq!(q.pick(0, 0), Err(SchedError::PcpuBusy { pcpu: 0 }));
+    assert!(q.put(1, a, 0, Reason::Yield).is_err(), "it runs on another");
+}
+
+#[test]
+fn a_dedicated_entity_owns_its_pcpu() {
+    let mut q = queue(2);
+    let shared = add(&mut q);
+    q.start(shared, 0).unwrap();
+    assert_eq!(run(&mut q, 1, 0).0, shared);
+    let owner = q.add(100, 0xff, Some(1)).unwrap();
+    assert_eq!(
+        q.start(owner, 1).unwrap().reschedule,
+        2,
+        "who sits there must go"
+    );
+    idle(&mut q, 0, 1);
+    q.put(1, shared, 2, Reason::Preempted).unwrap();
+    let (id, end, kick) = run(&mut q, 1, 2);
+    assert_eq!(
+        (id, end, kick.reschedule),
+        (owner, None, 1),
+        "and finds pCPU 0"
+    );
+    run(&mut q, 0, 3);
+    let another = add(&mut q);
+    assert_eq!(q.start(another, 4).unwrap().reschedule, 1);
+    assert!(q.put(1, owner, 5, BLOCK).is_ok());
+    idle(&mut q, 1, 5);
+    assert_eq!(q.wake(owner, 6).unwrap().reschedule, 2);
+}
+
+#[test]
+fn a_dedication_that_cannot_be_is_refused() {
+    let mut q = queue(3);
+    let pinned = q.add(100, 1 << 2, None).unwrap();
+    let strands = SchedError::DedicatedStrands {
+        pcpu: 2,
+        id: pinned,
+    };
+    assert_eq!(q.add(1, 0xff, Some(2)), Err(strands));
+    q.add(1, 0xff, Some(0)).unwrap();
+    assert_eq!(
+        q.add(1, 0xff, Some(0)),
+        Err(SchedError::DedicatedTaken { pcpu: 0 })
+    );
+    q.remove(pinned).unwrap();
+    let last = q.add(1, 0xff, Some(2)).unwrap();
+    assert_eq!(
+        q.add(1, 0xff, Some(1)),
+        Err(SchedError::DedicatedLeavesNone { pcpu: 1 })
+    );
+    assert!(q.add(1, 1 << 2, None).is_err());
+    q.remove(last).unwrap();
+    assert!(q.add(1, 1 << 2, None).is_ok(), "shared again");
+    assert!(q.add(1, 1, Some(1)).is_err(), "outside its own affinity");
+}
+
+#[test]
+fn a_change_of_affinity_moves() {
+    let mut q = queue(2);
+    let a = add(&mut q);
+    q.start(a, 0).unwrap();
+    run(&mut q, 0, 0);
+    idle(&mut q, 1, 0);
+    assert_eq!(
+        q.set_affinity(a, 2).unwrap().reschedule,
+        1,
+        "it must leave pCPU 0"
+    );
+    q.put(0, a, 5, Reason::Preempted).unwrap();
+    assert!(matches!(q.pick(0, 5).unwrap(), Pick::Idle { kick } if kick.reschedule == 2));
+    assert_eq!(run(&mut q, 1, 6).0, a);
+    assert!(q.set_affinity(a, 4).is_err());
+}
+
+#[test]
+fn who_yields_goes_behind_the_next() {
+    let mut q = queue(1);
+    let (a, b) = (add(&mut q), add(&mut q));
+    q.start(a, 0).unwrap();
+    q.start(b, 0).unwrap();
+    let (first, ..) = run(&mut q, 0, 0);
+    q.put(0, first, 1, Reason::Yield).unwrap();
+    assert_ne!(run(&mut q, 0, 1).0, first);
+}
+
+#[test]
+fn time_is_accounted() {
+    let mut q = queue(1);
+    let (a, b) = (add(&mut q), add(&mut q));
+    q.start(a, 100).unwrap();
+    q.start(b, 100).unwrap();
+    run(&mut q, 0, 130);
+    q.put(0, a, 200, Reason::Preempted).unwrap();
+    run(&mut q, 0, 200);
+    assert_eq!(q.account(a), Ok(Account { run: 70, wait: 30 }));
+    assert_eq!(q.account(b), Ok(Account { run: 0, wait: 100 }));
+}
+
+#[test]
+fn errors_name_what_was_found_and_wanted() {
+    let mut q = queue(2);
+    let text = std::format!("{}", q.add(1, 8, None).unwrap_err());
+    assert_eq!(text, "affinity 0x8 allows no pCPU: wanted one of 0x3");
+}

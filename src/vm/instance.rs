@@ -1,0 +1,283 @@
+//! A virtual machine: vCPUs, memory, devices, and its life.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use log::{error, info};
+
+use super::description::VmConfig;
+use super::image::LoadPlan;
+use super::layout::{RAM_BASE, UART_INTID};
+use super::life::{Life, Why};
+use super::prepare::Preparation;
+use super::schedule::{self, Thing};
+use super::{Vcpu, tree};
+use crate::device::pl011::Pl011;
+use crate::device::psci::{self, Power};
+use crate::device::vgic::{Effects, Vgic};
+use crate::el2::layout::MAX_PCPUS;
+use crate::el2::lock::{Lock, rank};
+use crate::memory::guest::GuestRam;
+use crate::memory::frames::{Clean, Dirty, Frames};
+use crate::memory::stage2::{self, Attributes, Stage2, vttbr};
+use crate::memory::tables::Tables;
+use crate::memory::Ipa;
+use crate::platform::{console, power, timer};
+use crate::sched::{State, SchedError};
+
+/// SPIs of a VM: one bank, of which the UART has one.
+const SPIS: usize = 32;
+/// No vCPU has run there yet.
+const NOBODY: usize = usize::MAX;
+
+/// A virtual machine. Made once, and never taken apart.
+pub struct Vm {
+    /// Its number: in the order of the description, and on the console.
+    pub id: usize,
+    /// Its name.
+    pub name: String,
+    /// VTTBR_EL2: its stage-2 tables and its VMID.
+    pub vttbr: u64,
+    /// CNTVOFF_EL2: how far its virtual time is behind the machine's. 0 unless it was paused: its
+    /// two counters then agree, as on the board without a hypervisor, and QEMU 7.2 is safe from
+    /// it (with an offset, a comparator of 2^64 - 1 makes QEMU itself loop for ever).
+    pub cntvoff: AtomicU64,
+    /// Its vCPUs.
+    pub vcpus: Vec<Vcpu>,
+    /// Its interrupt controller.
+    pub vgic: Lock<Vgic, { rank::VGIC }>,
+    /// Its UART.
+    pub uart: Lock<Pl011, { rank::DEVICE }>,
+    /// What PSCI calls need to know of it.
+    pub psci: psci::Guest,
+    /// Which of its vCPUs are on.
+    pub power: Lock<Power, { rank::DEVICE }>,
+    /// Which of its vCPUs ran last on each pCPU.
+    last: [AtomicUsize; MAX_PCPUS],
+    stage2: Lock<Stage2<Tables>, { rank::STAGE2 }>,
+    life: Lock<Life, { rank::LIFE }>,
+    job: crate::sched::EntityId,
+    pub(super) preparation: Lock<Preparation, { rank::LIFE }>,
+    pub(super) ram: GuestRam,
+    pub(super) plan: LoadPlan<'static>,
+    pub(super) tree: Vec<u8>,
+}
+
+/// VMs that have been started and aren't off.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// A VM was refused, or stopped for a fault.
+static FAILED: AtomicBool = AtomicBool::new(false);
+/// `stay`: the machine doesn't go off with its last VM.
+static STAY: AtomicBool = AtomicBool::new(false);
+
+/// A VM was refused: the machine's status will say so.
+pub fn note_failure() {
+    FAILED.store(true, Ordering::Relaxed);
+}
+
+/// The machine stays on when the last VM is off.
+pub fn stay() {
+    STAY.store(true, Ordering::Relaxed);
+}
+
+/// Turns the machine off if no VM is left.
+pub fn off_if_last() {
+    if LIVE.load(Ordering::Acquire) == 0 && !STAY.load(Ordering::Relaxed) {
+        power::off(u32::from(FAILED.load(Ordering::Relaxed)));
+    }
+}
+
+impl Vm {
+    /// Makes VM `id` by `config` out of `ram`, which is mapped as it is: zeroing and loading are
+    /// the first part of its start.
+    pub fn make(id: usize, config: &VmConfig<'static>, frames: Frames<Dirty>, ipa_bits: u8) -> Result<&'static Self, String> {
+        let ram = GuestRam::new(RAM_BASE, frames.runs().to_vec());
+        let refuse = |why: &dyn core::fmt::Display| format!("{}: {why}", config.name);
+        let plan = config.plan().map_err(|fault| format!("{fault}"))?;
+        let extras = tree::Extras { rng_seed: None };
+        let tree = tree::build(config, &plan, &extras).map_err(|error| refuse(&error))?;
+
+        let mut stage2 = Stage2::new(Tables::new(), ipa_bits).map_err(|error| refuse(&error))?;
+        // VMID 0 is left to EL2 between guests.
+        let vmid = u16::try_from(id + 1).map_err(|_| refuse(&"no VMID left"))?;
+        let vttbr = vttbr(vmid, stage2.root());
+        stage2.machine().set_vttbr(vttbr);
+
+        let entity = |weight: u32, mask: u8, dedicated: Option<usize>| {
+            let add = |queue: &mut crate::sched::RunQueue| queue.add(weight, mask, dedicated);
+            schedule::with(add)
+                .unwrap_or(Err(SchedError::PcpuCount { found: 0 }))
+                .map_err(|error| refuse(&error))
+        };
+        let mut vcpus = Vec::with_capacity(config.cpus);
+        for (index, mask) in config.affinity.iter().enumerate().take(config.cpus) {
+            let own = config.dedicated.then(|| mask.trailing_zeros() as usize);
+            vcpus.push(Vcpu::new(index, entity(config.share, *mask, own)?, config.dedicated));
+        }
+        let job = entity(config.share, u8::MAX, None)?;
+        console::add_vm(id, config.name);
+        let vm: &'static Self = alloc::boxed::Box::leak(alloc::boxed::Box::new(Self {
+            id,
+            name: config.name.into(),
+            vttbr,
+            cntvoff: AtomicU64::new(0),
+            vgic: Lock::new(Vgic::new(config.cpus, SPIS)),
+            uart: Lock::new(Pl011::new()),
+            psci: psci::Guest {
+                vcpus: config.cpus,
+                ram: RAM_BASE.get()..RAM_BASE.get().saturating_add(config.memory()),
+                mitigations: psci::Mitigations::default(),
+            },
+            power: Lock::new(Power::new()),
+            last: [const { AtomicUsize::new(NOBODY) }; MAX_PCPUS],
+            stage2: Lock::new(stage2),
+            life: Lock::new(Life::Made),
+            job,
+            preparation: Lock::new(Preparation::new(frames)),
+            ram,
+            plan,
+            tree,
+            vcpus,
+        }));
+        for vcpu in &vm.vcpus {
+            schedule::register(vcpu.entity, Thing::Vcpu(vm, vcpu));
+        }
+        schedule::register(vm.job, Thing::Job(vm));
+        Ok(vm)
+    }
+
+    /// Starts it: first the job that zeroes and loads its memory.
+    pub fn start(&'static self) {
+        let started = self.life.lock().start();
+        match started {
+            Ok(()) => {
+                LIVE.fetch_add(1, Ordering::AcqRel);
+                self.prepare();
+            }
+            Err(refused) => error!("{}: {refused}", self.name),
+        }
+    }
+
+    /// Lets its vCPUs see its RAM, now that all of it is zero.
+    pub(super) fn map_ram(&self, frames: &Frames<Clean>) -> Result<(), stage2::Error> {
+        let mut stage2 = self.stage2.lock();
+        if stage2.translate(RAM_BASE).is_some() {
+            return Ok(());
+        }
+        let mut ipa = RAM_BASE;
+        frames.runs().iter().try_for_each(|run| {
+            let at = ipa;
+            ipa = ipa.wrapping_add(run.bytes());
+            stage2.map(at, run.pa, run.bytes(), Attributes::RAM)
+        })
+    }
+
+    fn prepare(&self) {
+        self.preparation.lock().again();
+        schedule::tell(|queue| queue.start(self.job, timer::now()));
+    }
+
+    /// The job is done: everything is as out of reset, and the first vCPU may run.
+    pub(super) fn prepared(&self) {
+        self.vgic.lock().reset();
+        *self.uart.lock() = Pl011::new();
+        *self.power.lock() = Power::new();
+        for last in &self.last {
+            last.store(NOBODY, Ordering::Relaxed);
+        }
+        if self.life.lock().ready().is_ok()
+            && let Some(boot) = self.vcpus.first()
+        {
+            // SAFETY: no vCPU of a VM that is Preparing is on.
+            unsafe { boot.reset(self.plan.entry.get(), self.plan.tree.get()) };
+            schedule::tell(|queue| queue.start(boot.entity, timer::now()));
+        }
+    }
+
+    /// Stops it, for the reason that the first caller gives: its vCPUs leave their pCPUs.
+    pub fn stop(&'static self, why: Why) {
+        if self.life.lock().stop(why).is_ok() {
+            for vcpu in &self.vcpus {
+                schedule::tell(|queue| queue.stop(vcpu.entity));
+            }
+            self.check_stopped();
+        }
+    }
+
+    /// `vcpu` has left its pCPU for good, by CPU_OFF or because the VM stops.
+    pub fn vcpu_is_off(&'static self, vcpu: &Vcpu) {
+        self.power.lock().stopped(vcpu.index);
+        self.check_stopped();
+    }
+
+    /// To be called after a vCPU became off: if the VM was stopping and this was the last one, it
+    /// is off, or starts anew.
+    pub fn check_stopped(&'static self) {
+        let off = |vcpu: &Vcpu| {
+            schedule::with(|queue| queue.state(vcpu.entity)) == Some(Ok(State::Off))
+        };
+        let mut life = self.life.lock();
+        if !matches!(*life, Life::Stopping(_)) || !self.vcpus.iter().all(off) {
+            return;
+        }
+        let Ok(again) = life.stopped() else { return };
+        let now = *life;
+        drop(life);
+        console::flush_vm(self.id);
+        if again {
+            info!("{}: reset", self.name);
+            self.prepare();
+            return;
+        }
+        if now == Life::Off(Why::Fault) {
+            note_failure();
+        } else {
+            info!("{}: off", self.name);
+        }
+        LIVE.fetch_sub(1, Ordering::AcqRel);
+        off_if_last();
+    }
+
+    /// Tells the vCPUs of `effects` that their vGIC has news.
+    #[inline]
+    pub fn notify(&self, effects: Effects) {
+        let mut mask = effects.0;
+        while mask != 0 {
+            let index = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            if let Some(vcpu) = self.vcpus.get(index) {
+                schedule::tell(|queue| queue.wake(vcpu.entity, timer::now()));
+            }
+        }
+    }
+
+    /// A byte from the keyboard.
+    pub fn receive(&self, byte: u8) {
+        let mut uart = self.uart.lock();
+        if let Some(level) = uart.receive(byte) {
+            let effects = self.vgic.lock().set_spi_level(UART_INTID, level);
+            drop(uart);
+            self.notify(effects);
+        }
+    }
+
+    /// Whether the VM owns `ipa` as RAM: a stage-2 fault on it came from a change of the tables
+    /// that is over now, since this waits for the lock.
+    pub fn is_mapped(&self, ipa: Ipa) -> bool {
+        self.stage2.lock().translate(ipa).is_some()
+    }
+
+    /// Notes that `vcpu` comes to `pcpu`; true if another vCPU of this VM was there last, so that
+    /// the two could meet in its TLB: they share the VMID, and may share an ASID.
+    #[inline(always)]
+    pub fn arrives(&self, pcpu: usize, vcpu: usize) -> bool {
+        let last = &self.last[pcpu & (MAX_PCPUS - 1)];
+        let before = last.load(Ordering::Relaxed);
+        if before != vcpu {
+            last.store(vcpu, Ordering::Relaxed);
+        }
+        before != vcpu && before != NOBODY
+    }
+}

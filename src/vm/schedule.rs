@@ -1,0 +1,101 @@
+//! The one run queue of the machine, and the kicks that it asks for.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use spin::Once;
+
+use super::{Vcpu, Vm};
+use crate::el2::layout::MAX_PCPUS;
+use crate::el2::lock::{Lock, rank};
+use crate::el2::percpu;
+use crate::platform::gic;
+use crate::sched::{EntityId, Kick, MAX_ENTITIES, Presence, RunQueue, SchedError};
+
+/// Attention bit: come back to the run queue.
+pub const RESCHEDULE: u64 = 1;
+/// Attention bit: the vCPU that runs here has news from its vGIC.
+pub const NOTICE: u64 = 2;
+
+/// What an entity of the run queue is.
+#[derive(Clone, Copy)]
+pub enum Thing {
+    /// A vCPU.
+    Vcpu(&'static Vm, &'static Vcpu),
+    /// The preparation of a VM's memory.
+    Job(&'static Vm),
+}
+
+static QUEUE: Once<Lock<RunQueue, { rank::RUN_QUEUE }>> = Once::new();
+static THINGS: [Once<Thing>; MAX_ENTITIES] = [const { Once::new() }; MAX_ENTITIES];
+static PRESENCE: [Presence; MAX_PCPUS] = [const { Presence::new() }; MAX_PCPUS];
+static PCPUS: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes the run queue for `pcpus` pCPUs with slices of `slice` ticks.
+pub fn init(pcpus: usize, slice: u64) -> Result<(), SchedError> {
+    let queue = RunQueue::new(pcpus, slice)?;
+    QUEUE.call_once(|| Lock::new(queue));
+    PCPUS.store(pcpus, Ordering::Relaxed);
+    Ok(())
+}
+
+/// How many pCPUs there are.
+pub fn pcpus() -> usize {
+    PCPUS.load(Ordering::Relaxed)
+}
+
+/// Runs `work` under the run queue's lock. `None` before [`init`].
+#[inline]
+pub fn with<R>(work: impl FnOnce(&mut RunQueue) -> R) -> Option<R> {
+    QUEUE.get().map(|queue| work(&mut queue.lock()))
+}
+
+/// Remembers what entity `id` is.
+pub fn register(id: EntityId, thing: Thing) {
+    if let Some(slot) = THINGS.get(id.slot()) {
+        slot.call_once(|| thing);
+    }
+}
+
+/// What entity `id` is.
+#[inline]
+pub fn thing(id: EntityId) -> Option<Thing> {
+    THINGS.get(id.slot())?.get().copied()
+}
+
+/// This pCPU's presence.
+#[inline(always)]
+pub fn presence(pcpu: usize) -> &'static Presence {
+    &PRESENCE[pcpu & (MAX_PCPUS - 1)]
+}
+
+/// Tells the pCPUs of `kick`. A pCPU that is at EL2 anyway finds the word before it enters a
+/// guest; only one that is in a guest, or asleep, needs the interrupt.
+pub fn deliver(kick: Kick) {
+    let mut mask = kick.reschedule | kick.notice;
+    let own = percpu::this().id.get();
+    while mask != 0 {
+        let pcpu = mask.trailing_zeros() as usize;
+        let bit = 1u8 << pcpu;
+        mask &= !bit;
+        let mut bits = 0;
+        if kick.reschedule & bit != 0 {
+            bits |= RESCHEDULE;
+        }
+        if kick.notice & bit != 0 {
+            bits |= NOTICE;
+        }
+        if presence(pcpu).post(bits) && pcpu != own {
+            gic::kick(pcpu);
+        }
+    }
+}
+
+/// Runs `work` under the run queue's lock and delivers the kick that it returns.
+pub fn tell(work: impl FnOnce(&mut RunQueue) -> Result<Kick, SchedError>) {
+    match with(work) {
+        Some(Ok(kick)) => deliver(kick),
+        // Refused: a transition that the entity's state has no use for, as the wake-up of a vCPU
+        // that is off. Nothing was changed.
+        Some(Err(_)) | None => {}
+    }
+}

@@ -1,0 +1,95 @@
+//! From a VM description to VMs that run.
+
+use alloc::format;
+
+use aarch64_cpu::registers::ID_AA64MMFR0_EL1;
+use log::{error, info};
+use tock_registers::interfaces::Readable;
+
+use super::description::{Description, Limits, VmConfig};
+use super::{Vm, note_failure, off_if_last, stay};
+use crate::memory::BLOCK_SIZE;
+use crate::memory::frames::{FrameAllocator, VmId};
+use crate::platform::cmdline::CommandLine;
+use crate::platform::console;
+
+/// Bytes aligned as a device tree blob has to be.
+#[repr(C, align(8))]
+pub struct Blob<T: ?Sized>(pub T);
+
+/// Bits of a physical address on this machine, by ID_AA64MMFR0_EL1.PARange; 48 at most, since
+/// tables are made without LPA2.
+pub fn pa_bits() -> u8 {
+    match ID_AA64MMFR0_EL1.get() & 0xf {
+        0 => 32,
+        1 => 36,
+        2 => 40,
+        3 => 42,
+        4 => 44,
+        _ => 48,
+    }
+}
+
+/// Bits of an IPA: what the machine has, at most 40.
+pub fn ipa_bits() -> u8 {
+    pa_bits().min(40)
+}
+
+/// Makes the VMs of `blob` and starts those that want to be started. What is wrong is said, one
+/// line a fault; a VM with a fault is refused, and the others start.
+pub fn start_all(blob: &'static [u8], mut frames: FrameAllocator, pcpus: usize, words: &CommandLine<'static>) {
+    for word in words.errors() {
+        error!("{word}");
+        note_failure();
+    }
+    if words.stay {
+        stay();
+    }
+    let memory = frames.available() * BLOCK_SIZE;
+    let limits = Limits { pcpus, memory, ipa_bits: ipa_bits().into() };
+    let configs = match Description::new(blob) {
+        // In batch the guests that are told nothing else are told so: the demo's run their script.
+        Ok(description) => description.vms(&limits, |name| words.bootargs(name)),
+        Err(fault) => {
+            refuse(&fault);
+            return off_if_last();
+        }
+    };
+    for (name, _) in words.replacements() {
+        let known = configs.iter().flatten().any(|config| config.name == name);
+        if !known {
+            refuse(&format_args!("command line: {name}.bootargs: no VM of this name"));
+        }
+    }
+    info!("{pcpus} pCPUs, {} MiB for VMs, {} VMs", memory >> 20, configs.len());
+    let made = configs.into_iter().enumerate().filter_map(|(id, config)| match config {
+        Ok(config) => make(id, &config, &mut frames).map(|vm| (vm, config)),
+        Err(fault) => {
+            refuse(&fault);
+            None
+        }
+    });
+    let made: alloc::vec::Vec<_> = made.collect();
+    for (vm, config) in made {
+        info!("{}: {} vCPUs, {} MiB", config.name, config.cpus, config.memory_mib);
+        if config.autostart {
+            vm.start();
+        }
+    }
+    console::begin();
+    off_if_last();
+}
+
+fn refuse(why: &dyn core::fmt::Display) {
+    error!("{why}");
+    note_failure();
+}
+
+fn make(id: usize, config: &VmConfig<'static>, frames: &mut FrameAllocator) -> Option<&'static Vm> {
+    let owner = VmId(id as u16);
+    let made = frames
+        .allocate(owner, config.memory().div_ceil(BLOCK_SIZE))
+        .map_err(|error| format!("{}: memory-mib: {error}", config.name))
+        .and_then(|memory| Vm::make(id, config, memory, ipa_bits()));
+    made.map_err(|why| refuse(&why)).ok()
+}

@@ -1,0 +1,73 @@
+//! A vCPU: to the hypervisor what a thread is to an operating system.
+
+use core::cell::UnsafeCell;
+
+use crate::device::timer::PhysicalTimer;
+use crate::el2::state::Context;
+use crate::el2::traps;
+use crate::sched::EntityId;
+use crate::vm::Frame;
+
+/// What of a vCPU changes as it runs.
+pub struct State {
+    /// Its general registers, while it doesn't run.
+    pub frame: Frame,
+    /// Its system registers, while it isn't loaded.
+    pub context: Context,
+    /// Its physical timer, emulated.
+    pub timer: PhysicalTimer,
+    /// HCR_EL2 while it is loaded.
+    pub hcr: u64,
+}
+
+/// A vCPU.
+pub struct Vcpu {
+    /// Its number in its VM, which is its MPIDR's Aff0.
+    pub index: usize,
+    /// What the run queue calls it.
+    pub entity: EntityId,
+    dedicated: bool,
+    state: UnsafeCell<State>,
+}
+
+// SAFETY: `state` is only reached by `state()`, whose callers have the vCPU for themselves.
+unsafe impl Sync for Vcpu {}
+// SAFETY: a vCPU has no tie to the pCPU that made it.
+unsafe impl Send for Vcpu {}
+
+impl Vcpu {
+    /// vCPU `index`, off.
+    pub fn new(index: usize, entity: EntityId, dedicated: bool) -> Self {
+        let state = UnsafeCell::new(State {
+            frame: Frame::reset(0, 0),
+            context: Context::reset(index as u64),
+            timer: PhysicalTimer::new(),
+            hcr: traps::HCR,
+        });
+        Self { index, entity, dedicated, state }
+    }
+
+    /// Its changing part.
+    ///
+    /// # Safety
+    /// The caller has the vCPU for itself: the run queue gave it to this pCPU, or it is off and
+    /// the caller is the one who will start it.
+    #[expect(clippy::mut_from_ref, reason = "ownership is the run queue's to give")]
+    pub unsafe fn state(&self) -> &mut State {
+        // SAFETY: as the caller promises.
+        unsafe { &mut *self.state.get() }
+    }
+
+    /// Puts it into the state out of reset, to start at `entry` with `x0`.
+    ///
+    /// # Safety
+    /// As for [`Vcpu::state`].
+    pub unsafe fn reset(&self, entry: u64, x0: u64) {
+        // SAFETY: as the caller promises.
+        let state = unsafe { self.state() };
+        state.frame = Frame::reset(entry, x0);
+        state.context = Context::reset(self.index as u64);
+        state.timer = PhysicalTimer::new();
+        state.hcr = if self.dedicated { traps::HCR & !traps::HCR_TWI } else { traps::HCR };
+    }
+}

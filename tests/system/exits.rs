@@ -1,0 +1,17 @@
+//! Every kind of exit, each by a guest of its own that checks what it gets.
+
+use crate::harness::{Case, Test, Vm};
+use crate::probes::{PROBES, Probe};
+
+/// The tests of this area.
+pub fn tests() -> Vec<Test> {
+    let test = |probe: Probe| {
+        Test::new(format!("exits/{}", probe.name), move |config| {
+            let case = Case::new(config).vm(Vm::new("p").kernel(probe.name).cpus(1));
+            let outcome = case.counting_instructions().run()?;
+            outcome.expect_pass("p", probe.checks)?;
+            outcome.expect_status(0)
+        })
+    };
+    PROBES.into_iter().map(test).collect()
+}

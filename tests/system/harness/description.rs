@@ -1,0 +1,172 @@
+//! VM descriptions, written by the tests instead of by dtc.
+
+use super::Failure;
+use mezzanine_tools::root;
+use std::fs;
+use vm_fdt::FdtWriter;
+
+/// The phandle of the first image; the others follow.
+const FIRST_PHANDLE: u32 = 1;
+
+/// A VM's node: a name and properties, right or wrong.
+#[derive(Clone, Debug)]
+pub struct Vm {
+    name: String,
+    kernel: Option<String>,
+    properties: Vec<(String, Vec<u8>)>,
+}
+
+impl Vm {
+    /// A VM of 16 MiB.
+    pub fn new(name: &str) -> Self {
+        let vm = Vm {
+            name: name.into(),
+            kernel: None,
+            properties: Vec::new(),
+        };
+        vm.memory(16)
+    }
+
+    /// The guest program that it starts: a name from `target/guests`, `.img` or what it says.
+    pub fn kernel(mut self, guest: &str) -> Self {
+        self.kernel = Some(guest.into());
+        self
+    }
+
+    /// No `kernel` at all.
+    pub fn without_kernel(mut self) -> Self {
+        self.kernel = None;
+        self
+    }
+
+    /// `cpus`.
+    pub fn cpus(self, count: u32) -> Self {
+        self.cell("cpus", count)
+    }
+
+    /// `memory-mib`.
+    pub fn memory(self, mib: u32) -> Self {
+        self.cell("memory-mib", mib)
+    }
+
+    /// `bootargs`.
+    pub fn bootargs(self, words: &str) -> Self {
+        self.text("bootargs", words)
+    }
+
+    /// `share`.
+    pub fn share(self, weight: u32) -> Self {
+        self.cell("share", weight)
+    }
+
+    /// `affinity`: a mask for each vCPU, or one for all.
+    pub fn affinity(self, masks: &[u32]) -> Self {
+        let bytes = masks.iter().flat_map(|mask| mask.to_be_bytes()).collect();
+        self.property("affinity", bytes)
+    }
+
+    /// `dedicated`.
+    pub fn dedicated(self) -> Self {
+        self.property("dedicated", Vec::new())
+    }
+
+    /// A property of one cell.
+    pub fn cell(self, name: &str, value: u32) -> Self {
+        self.property(name, value.to_be_bytes().into())
+    }
+
+    /// A property of one string.
+    pub fn text(self, name: &str, value: &str) -> Self {
+        let mut bytes = value.as_bytes().to_vec();
+        bytes.push(0);
+        self.property(name, bytes)
+    }
+
+    /// A property of any bytes; the last of a name counts.
+    pub fn property(mut self, name: &str, bytes: Vec<u8>) -> Self {
+        self = self.without(name);
+        self.properties.push((name.into(), bytes));
+        self
+    }
+
+    /// Takes a property away.
+    pub fn without(mut self, name: &str) -> Self {
+        self.properties.retain(|(present, _)| present != name);
+        self
+    }
+}
+
+/// A whole description.
+#[derive(Clone, Debug, Default)]
+pub struct Description {
+    vms: Vec<Vm>,
+}
+
+impl Description {
+    /// One more VM.
+    pub fn push(&mut self, vm: Vm) {
+        self.vms.push(vm);
+    }
+
+    /// Whether no VM was described.
+    pub fn is_empty(&self) -> bool {
+        self.vms.is_empty()
+    }
+
+    /// The blob: each image once, however many VMs start it.
+    pub fn blob(&self) -> Result<Vec<u8>, Failure> {
+        let mut guests: Vec<&str> = Vec::new();
+        for guest in self.vms.iter().filter_map(|vm| vm.kernel.as_deref()) {
+            if !guests.contains(&guest) {
+                guests.push(guest);
+            }
+        }
+        let mut images = Vec::new();
+        for &guest in &guests {
+            images.push((guest, image(guest)?));
+        }
+        self.write(&guests, &images)
+            .map_err(|error| Failure::new(format!("writing the description: {error}")))
+    }
+
+    fn write(&self, guests: &[&str], images: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, vm_fdt::Error> {
+        let mut tree = FdtWriter::new()?;
+        let root = tree.begin_node("")?;
+        tree.property_string("compatible", "mezzanine,vms")?;
+        let node = tree.begin_node("images")?;
+        for ((guest, data), phandle) in images.iter().zip(FIRST_PHANDLE..) {
+            let image = tree.begin_node(&guest.replace('.', "-"))?;
+            tree.property("data", data)?;
+            tree.property_phandle(phandle)?;
+            tree.end_node(image)?;
+        }
+        tree.end_node(node)?;
+        for vm in &self.vms {
+            let node = tree.begin_node(&vm.name)?;
+            tree.property_string("compatible", "mezzanine,vm")?;
+            let index = guests
+                .iter()
+                .position(|&guest| vm.kernel.as_deref() == Some(guest));
+            if let Some((_, phandle)) = index.and_then(|at| (0..).zip(FIRST_PHANDLE..).nth(at)) {
+                tree.property_u32("kernel", phandle)?;
+            }
+            for (name, bytes) in &vm.properties {
+                tree.property(name, bytes)?;
+            }
+            tree.end_node(node)?;
+        }
+        tree.end_node(root)?;
+        tree.finish()
+    }
+}
+
+/// The bytes of a guest program.
+fn image(guest: &str) -> Result<Vec<u8>, Failure> {
+    let file = if guest.contains('.') {
+        guest.to_owned()
+    } else {
+        format!("{guest}.img")
+    };
+    let path = root().join("target/guests").join(file);
+    fs::read(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,35 @@
+//! System tests: the hypervisor in QEMU, guest programs on top, assertions on what they print.
+//!
+//! Each file beside this one is an area; a test is a function from a machine (CPU model, number
+//! of pCPUs, profile) to a verdict. `cargo test --test system -- NAME` runs those whose name
+//! contains `NAME`; `--all` takes the full product of machines instead of the pairwise choice,
+//! `--list` shows what there is.
+
+mod bare;
+mod boot;
+mod console;
+mod demo;
+mod descriptions;
+mod exits;
+mod harness;
+mod machines;
+mod probes;
+mod shares;
+mod sharing;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let areas = [
+        demo::tests(),
+        exits::tests(),
+        sharing::tests(),
+        shares::tests(),
+        machines::tests(),
+        boot::tests(),
+        console::tests(),
+        descriptions::tests(),
+        bare::tests(),
+    ];
+    harness::main(&areas.into_iter().flatten().collect::<Vec<_>>())
+}

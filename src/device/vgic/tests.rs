@@ -4,6 +4,7 @@ mod hardware;
 mod model;
 mod property;
 mod registers;
+mod routing;
 
 use super::*;
 use hardware::Hardware;
@@ -79,9 +80,9 @@ fn sgi_reaches_its_target_list_and_nobody_else() {
     let (mut vgic, mut ci) = machine(3, 4);
     let effects = sgi(&mut vgic, &mut ci[0], 1, 0b1110);
     assert_eq!(effects, Effects(0b110));
-    for v in 1..3 {
-        let _ = vgic.deliver(v, &mut ci[v]);
-        assert_eq!(ci[v].acknowledge(), Some(1));
+    for (v, ci) in ci.iter_mut().enumerate().skip(1) {
+        let _ = vgic.deliver(v, ci);
+        assert_eq!(ci.acknowledge(), Some(1));
     }
     assert_eq!(ci[0].acknowledge(), None);
 }
@@ -206,6 +207,22 @@ fn with_all_list_registers_active_a_better_one_still_preempts() {
 }
 
 #[test]
+fn ends_beyond_the_list_registers_count_even_before_their_maintenance_interrupt() {
+    let (mut vgic, mut ci) = machine(1, 1);
+    for (intid, priority) in [(0, 0x80), (1, 0x40)] {
+        prioritise(&mut vgic, &mut ci[0], intid, priority);
+        let _ = sgi(&mut vgic, &mut ci[0], intid, 1);
+        assert_eq!(ci[0].acknowledge(), Some(intid as u32));
+        settle(&mut vgic, 0, &mut ci[0]);
+    }
+    ci[0].end(1);
+    ci[0].end(0);
+    let _ = sgi(&mut vgic, &mut ci[0], 2, 1);
+    assert_eq!(vgic.redist_read(0, 0, 0x1_0300, 4, &ci[0]).0, 0);
+    assert_eq!(ci[0].acknowledge(), Some(2));
+}
+
+#[test]
 fn worse_one_waits_without_a_storm_while_all_are_active() {
     let (mut vgic, mut ci) = machine(1, 1);
     prioritise(&mut vgic, &mut ci[0], 1, 0x80);
@@ -236,6 +253,15 @@ fn eoi_mode_1_deactivates_in_any_order_beyond_the_list_registers() {
         assert_eq!(vgic.redist_read(0, 0, 0x1_0300, 4, &ci[0]).0, left);
     }
     assert_eq!(ci[0].occupied(), 0);
+}
+
+#[test]
+fn interrupt_made_active_by_register_is_deactivated_like_any_other() {
+    let (mut vgic, mut ci) = machine(1, 4);
+    ci[0].vmcr |= lr::VMCR_VEOIM;
+    let _ = vgic.redist_write(0, 0, 0x1_0300, 4, 1 << 3, &mut ci[0]);
+    assert!(!ci[0].dir(3), "it has a list register");
+    assert_eq!(vgic.redist_read(0, 0, 0x1_0300, 4, &ci[0]).0, 0);
 }
 
 #[test]
@@ -275,6 +301,40 @@ fn priority_written_while_active_does_not_hinder_the_end() {
     ci[0].end(3);
     settle(&mut vgic, 0, &mut ci[0]);
     assert_eq!(ci[0].occupied(), 0);
+}
+
+#[test]
+fn renewed_interrupt_comes_back_at_its_new_priority() {
+    let (mut vgic, mut ci) = machine(1, 4);
+    let _ = sgi(&mut vgic, &mut ci[0], 3, 1);
+    assert_eq!(ci[0].acknowledge(), Some(3));
+    let _ = sgi(&mut vgic, &mut ci[0], 3, 1);
+    prioritise(&mut vgic, &mut ci[0], 3, 0x80);
+    prioritise(&mut vgic, &mut ci[0], 4, 0x40);
+    let _ = sgi(&mut vgic, &mut ci[0], 4, 1);
+    ci[0].end(3);
+    settle(&mut vgic, 0, &mut ci[0]);
+    assert_eq!(ci[0].peek(), Some((4, 0x40)));
+}
+
+#[test]
+fn renewed_interrupt_does_not_overtake_one_that_waits() {
+    let (mut vgic, mut ci) = machine(1, 2);
+    for (intid, priority) in [(1, 0x40), (2, 0x20), (3, 0x30)] {
+        prioritise(&mut vgic, &mut ci[0], intid, priority);
+    }
+    let _ = sgi(&mut vgic, &mut ci[0], 1, 1);
+    assert_eq!(ci[0].acknowledge(), Some(1));
+    for intid in [1, 2, 3] {
+        let _ = sgi(&mut vgic, &mut ci[0], intid, 1);
+    }
+    ci[0].end(1);
+    for intid in [2, 3, 1] {
+        settle(&mut vgic, 0, &mut ci[0]);
+        assert_eq!(ci[0].acknowledge(), Some(intid));
+        settle(&mut vgic, 0, &mut ci[0]);
+        ci[0].end(intid);
+    }
 }
 
 #[test]
@@ -343,85 +403,6 @@ fn masked_timer_stays_in_flight_until_it_is_enabled() {
 }
 
 #[test]
-fn active_interrupt_ends_on_the_vcpu_that_took_it_whatever_its_route() {
-    let (mut vgic, mut ci) = machine(2, 4);
-    let _ = vgic.set_spi_level(40, true);
-    let _ = vgic.deliver(0, &mut ci[0]);
-    assert_eq!(ci[0].acknowledge(), Some(40));
-    assert_eq!(
-        vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1, &mut ci[0]),
-        Effects::NONE
-    );
-    ci[0].end(40);
-    assert!(ci[0].maintenance());
-    assert_eq!(vgic.sync(0, &mut ci[0]), Effects::of(1));
-    let _ = vgic.deliver(1, &mut ci[1]);
-    assert_eq!(ci[1].acknowledge(), Some(40));
-}
-
-#[test]
-fn pending_spi_moves_with_its_route() {
-    let (mut vgic, mut ci) = machine(2, 4);
-    let _ = vgic.set_spi_level(40, true);
-    let _ = vgic.deliver(0, &mut ci[0]);
-    let effects = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1, &mut ci[0]);
-    assert_eq!(effects, Effects::of(1));
-    assert_eq!(ci[0].acknowledge(), None);
-    let _ = vgic.deliver(1, &mut ci[1]);
-    assert_eq!(ci[1].acknowledge(), Some(40));
-}
-
-#[test]
-fn spi_routed_to_nobody_stays_pending() {
-    let (mut vgic, mut ci) = machine(2, 4);
-    let _ = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 0x1_0000_0000, &mut ci[0]);
-    assert_eq!(vgic.set_spi_level(40, true), Effects::NONE);
-    assert_eq!(read(&mut vgic, &ci[0], 0x204), 1 << 8);
-}
-
-#[test]
-fn one_of_n_goes_to_the_first_that_is_awake() {
-    let (mut vgic, mut ci) = machine(3, 4);
-    let _ = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1 << 31, &mut ci[0]);
-    let _ = vgic.redist_write(0, 2, 0x14, 4, 0, &mut ci[0]);
-    assert_eq!(vgic.set_spi_level(40, true), Effects::of(2));
-    assert_eq!(
-        vgic.redist_write(0, 1, 0x14, 4, 0, &mut ci[0]),
-        Effects::of(1)
-    );
-}
-
-#[test]
-fn a_disable_is_outstanding_until_the_other_vcpu_has_left_the_guest() {
-    let (mut vgic, mut ci) = machine(2, 4);
-    let _ = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1, &mut ci[0]);
-    let _ = vgic.set_spi_level(40, true);
-    let _ = vgic.deliver(1, &mut ci[1]);
-    let effects = write(&mut vgic, &mut ci[0], 0x184, 1 << 8);
-    assert_eq!(effects, Effects::of(1));
-    assert_eq!(read(&mut vgic, &ci[0], 0) >> 31, 1);
-    assert_eq!(vgic.redist_read(0, 1, 0, 4, &ci[0]).0, 1 << 3);
-    let _ = vgic.deliver(1, &mut ci[1]);
-    assert_eq!(read(&mut vgic, &ci[0], 0) >> 31, 0);
-    assert_eq!(ci[1].acknowledge(), None);
-}
-
-#[test]
-fn another_vcpus_interrupts_are_changed_when_it_leaves_the_guest() {
-    let (mut vgic, mut ci) = machine(2, 4);
-    let _ = sgi(&mut vgic, &mut ci[0], 3, 2);
-    let _ = sgi(&mut vgic, &mut ci[0], 4, 2);
-    let _ = vgic.deliver(1, &mut ci[1]);
-    assert_eq!(ci[1].acknowledge(), Some(3));
-    // vCPU 0 clears the pending one and the active one of vCPU 1.
-    let effects = vgic.redist_write(0, 1, 0x1_0280, 4, 1 << 4, &mut ci[0]);
-    assert_eq!(effects, Effects::of(1));
-    let _ = vgic.redist_write(0, 1, 0x1_0380, 4, 1 << 3, &mut ci[0]);
-    let _ = vgic.deliver(1, &mut ci[1]);
-    assert_eq!(ci[1].occupied(), 0);
-}
-
-#[test]
 fn wfi_wakes_only_for_what_the_cpu_interface_lets_through() {
     let (mut vgic, mut ci) = machine(1, 4);
     prioritise(&mut vgic, &mut ci[0], 3, 0x80);
@@ -438,6 +419,14 @@ fn wfi_wakes_only_for_what_the_cpu_interface_lets_through() {
         assert_eq!(vgic.has_deliverable(0, vmcr), wakes, "{vmcr:#x}");
         vgic.load(0, &mut ci[0]);
     }
+}
+
+#[test]
+fn wfi_wakes_for_what_has_not_been_fetched_yet() {
+    let (mut vgic, ci) = machine(1, 4);
+    assert!(!vgic.has_deliverable_loaded(0, &ci[0]));
+    let _ = vgic.set_level(0, 30, true);
+    assert!(vgic.has_deliverable_loaded(0, &ci[0]));
 }
 
 #[test]

@@ -188,10 +188,10 @@ proptest! {
             prop_assert!(!todo.contains(v));
             let _ = vgic.set_spi_level(32 + value as u32 % 64, store);
             for _ in 0..8 {
-                for v in 0..vcpus {
-                    todo |= vgic.deliver(v, &mut ci[v]);
-                    if ci[v].maintenance() {
-                        todo |= vgic.sync(v, &mut ci[v]);
+                for (v, ci) in ci.iter_mut().enumerate() {
+                    todo |= vgic.deliver(v, ci);
+                    if ci.maintenance() {
+                        todo |= vgic.sync(v, ci);
                     }
                 }
                 if todo.is_empty() {

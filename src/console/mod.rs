@@ -1,18 +1,18 @@
 //! The console: one terminal for all VMs and the hypervisor.
 //!
 //! Every line stands alone behind the name of who wrote it, `[alpha] text`, and is never torn: a
-//! VM's bytes gather in its [line](line::Line), and only whole lines go out. The VM in the
+//! VM's bytes gather in its line, and only whole lines go out. The VM in the
 //! foreground has the keyboard, and what it wrote is shown at once, line end or not, so that its
 //! prompt can be answered; when a line of somebody else's comes, the prompt steps aside for it. In
 //! batch there is no terminal, so nobody waits at a prompt and only whole lines are shown.
 //!
-//! What goes out waits in a bounded [ring](ring::Ring) until the UART takes it. When that is full,
+//! What goes out waits in a bounded [`Ring`] until the UART takes it. When that is full,
 //! whole lines are lost, counted, and told of.
 
-pub mod line;
-pub mod record;
-pub mod ring;
-pub mod screen;
+mod line;
+mod record;
+mod ring;
+mod screen;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +20,10 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use line::{Line, Step};
-use screen::{OWN, Screen};
+pub use record::Record;
+pub use ring::Ring;
+pub use screen::OWN;
+use screen::Screen;
 
 /// The key that starts a command to the console: Ctrl-].
 pub const COMMAND: u8 = 0x1d;
@@ -205,8 +208,13 @@ impl<const N: usize> Mux<N> {
         self.screen.line(OWN, &text, partial);
     }
 
-    /// The next byte for the terminal, which stays the next until it is [taken](Self::pop).
+    /// Whether nothing is on its way to the terminal.
     #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.screen.out.is_empty()
+    }
+
+    /// The next byte for the terminal, which stays the next until it is [taken](Self::pop).
     pub fn peek(&mut self) -> Option<u8> {
         if self.screen.out.is_empty() {
             self.screen

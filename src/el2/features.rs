@@ -8,6 +8,9 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use aarch64_cpu::registers::ID_AA64MMFR0_EL1;
+use tock_registers::interfaces::Readable;
+
 /// CPU features that the world switch asks about.
 pub struct Features {
     /// Pointer authentication: keys are switched.
@@ -207,4 +210,22 @@ fn intersect(register: usize, a: u64, b: u64) -> u64 {
         least |= if order(x) <= order(y) { x } else { y } << at;
     }
     least
+}
+
+/// Bits of a physical address on this machine, by ID_AA64MMFR0_EL1.PARange; 48 at most, since
+/// tables are made without LPA2.
+pub fn pa_bits() -> u8 {
+    match ID_AA64MMFR0_EL1.get() & 0xf {
+        0 => 32,
+        1 => 36,
+        2 => 40,
+        3 => 42,
+        4 => 44,
+        _ => 48,
+    }
+}
+
+/// Bits of an IPA: what the machine has, at most 40.
+pub fn ipa_bits() -> u8 {
+    pa_bits().min(40)
 }

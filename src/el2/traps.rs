@@ -12,9 +12,9 @@ use aarch64_cpu::registers::{
 use tock_registers::interfaces::{Readable, Writeable};
 
 use super::cache;
+use super::features::{ipa_bits, pa_bits};
 use super::regs::{HSTR_EL2, VPIDR_EL2};
 use crate::memory::stage2;
-use crate::vm;
 
 /// One bit or field of a control register.
 struct Bit {
@@ -160,7 +160,7 @@ pub fn init() {
     CNTHCTL_EL2.set(CNTHCTL);
     VTTBR_EL2.set(0);
     let vmid16 = ID_AA64MMFR1_EL1.read(ID_AA64MMFR1_EL1::VMIDBits) == 2;
-    VTCR_EL2.set(stage2::vtcr(vm::ipa_bits(), vm::pa_bits(), vmid16));
+    VTCR_EL2.set(stage2::vtcr(ipa_bits(), pa_bits(), vmid16));
     VPIDR_EL2.set(MIDR_EL1.get());
     cache::isb();
 }

@@ -39,8 +39,9 @@ fn act(guest: &mut Guest, outcome: Outcome) -> Next {
                 // SAFETY: of all callers `cpu_on` has chosen this one, by Off → OnPending under
                 // the lock; and a vCPU is Off only after its pCPU has put it away.
                 unsafe { vcpu.reset(entry, context) };
-                schedule::tell(|queue| queue.start(vcpu.entity, timer::now()));
+                // On before it can run: it may be off again before this call returns.
                 guest.vm.power.lock().started(target);
+                schedule::tell(|queue| queue.start(vcpu.entity, timer::now()));
             }
         }
         Outcome::CpuOff => return guest.leave(Reason::Off),

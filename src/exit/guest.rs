@@ -202,7 +202,8 @@ impl Guest {
     /// Arms the host's timer for the first of: end of slice, others' deadlines, the guest's
     /// physical timer.
     pub fn arm(&self) {
-        let own = self.state.timer.deadline();
+        // A line that is up already has nothing to wait for: the guest changes it by a trap.
+        let own = self.state.timer.deadline().filter(|at| *at > timer::now());
         timer::arm(earliest(earliest(self.slice_end, self.next_event), own));
     }
 

@@ -88,11 +88,9 @@ fn uart() {
 fn virtual_timer(guest: &mut Guest, intid: u32) -> Next {
     gic::drop_priority(intid);
     let index = guest.vcpu.index;
-    let mut vgic = guest.vm.vgic.lock();
-    let effects = vgic.raise_hw(index, VIRTUAL_TIMER_INTID, intid as u16);
-    let more = vgic.deliver(index, &mut guest.lrs);
-    drop(vgic);
-    guest.notify((effects | more).without(index));
+    let pintid = intid as u16;
+    let effects = guest.vm.vgic.lock().raise_hw(index, VIRTUAL_TIMER_INTID, pintid, &mut guest.lrs);
+    guest.notify(effects);
     Next::Resume
 }
 

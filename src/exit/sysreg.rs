@@ -63,6 +63,8 @@ fn read(guest: &mut Guest, register: SysReg) -> Answer {
         | reg::DBGDTRRX_EL0
         | reg::MDRAR_EL1 => 0,
         reg::DBGCLAIMSET_EL1 => 0xff,
+        // EL1PCTEN = 1 lets it pass, but from EL0 QEMU 7.2 asks for EL1PCEN.
+        reg::CNTPCT_EL0 | reg::CNTPCTSS_EL0 => timer::now(),
         // CNTHCTL_EL2.EL1PCEN = 0.
         reg::CNTP_CTL_EL0 => state.timer.ctl(timer::now()),
         reg::CNTP_CVAL_EL0 => state.timer.cval(),

@@ -22,8 +22,9 @@ pub fn block(guest: &mut Guest) -> Next {
     // keeps the vCPU from blocking.
     let entity = guest.vcpu.entity;
     let _ = schedule::with(|queue| queue.acknowledge(entity));
+    // What has arrived goes into the list registers first: they are what is looked at.
+    guest.deliver_interrupts();
     if guest.vm.vgic.lock().has_deliverable_loaded(guest.vcpu.index, &guest.lrs) {
-        guest.deliver_interrupts();
         return Next::Resume;
     }
     let deadline = guest.deadline();

@@ -113,10 +113,12 @@ impl<W: AtomicWord> Presence<W> {
     }
 
     fn depart(&self, to: u64) -> bool {
-        // Relaxed: no other pCPU writes `place`, and the barrier orders the store.
+        // Relaxed: no other pCPU writes `place`.
         let place = self.place.load(Relaxed);
-        self.place.store(place.wrapping_add(to), Relaxed);
-        // Orders the store of `place` before the load of `attention`, and before all accesses
+        // Release: a peer that missed the value of the last `leave` and acquires this one instead
+        // must still see all that came before that `leave`.
+        self.place.store(place.wrapping_add(to), Release);
+        // The barrier orders the store of `place` before the load of `attention`, and before all accesses
         // and translations of the guest. Acquire and release can't: Arm may let a load pass an
         // earlier store to another address, and then both sides could miss each other.
         W::fence(SeqCst);

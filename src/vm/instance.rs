@@ -43,7 +43,9 @@ pub struct Vm {
     pub name: String,
     /// VTTBR_EL2: its stage-2 tables and its VMID.
     pub vttbr: u64,
-    /// CNTVOFF_EL2: the physical count at its reset.
+    /// CNTVOFF_EL2: how far its virtual time is behind the machine's. 0 unless it was paused: its
+    /// two counters then agree, as on the board without a hypervisor, and QEMU 7.2 is safe from
+    /// it (with an offset, a comparator of 2^64 - 1 makes QEMU itself loop for ever).
     pub cntvoff: AtomicU64,
     /// Its vCPUs.
     pub vcpus: Vec<Vcpu>,
@@ -196,7 +198,6 @@ impl Vm {
         self.vgic.lock().reset();
         *self.uart.lock() = Pl011::new();
         *self.power.lock() = Power::new();
-        self.cntvoff.store(timer::now(), Ordering::Relaxed);
         for last in &self.last {
             last.store(NOBODY, Ordering::Relaxed);
         }

@@ -21,6 +21,6 @@ pub use frame::Frame;
 #[cfg(target_os = "none")]
 pub use instance::{Vm, by_id, note_failure, off_if_last, stay};
 #[cfg(target_os = "none")]
-pub use start::{Blob, ipa_bits, pa_bits, start_all};
+pub use start::{Blob, start_all};
 #[cfg(target_os = "none")]
 pub use vcpu::{State, Vcpu};

@@ -2,12 +2,11 @@
 
 use alloc::format;
 
-use aarch64_cpu::registers::ID_AA64MMFR0_EL1;
 use log::{error, info};
-use tock_registers::interfaces::Readable;
 
 use super::description::{Description, Limits, VmConfig};
 use super::{Vm, note_failure, off_if_last, stay};
+use crate::el2::features::ipa_bits;
 use crate::memory::BLOCK_SIZE;
 use crate::memory::frames::{FrameAllocator, VmId};
 use crate::platform::cmdline::CommandLine;
@@ -16,24 +15,6 @@ use crate::platform::console;
 /// Bytes aligned as a device tree blob has to be.
 #[repr(C, align(8))]
 pub struct Blob<T: ?Sized>(pub T);
-
-/// Bits of a physical address on this machine, by ID_AA64MMFR0_EL1.PARange; 48 at most, since
-/// tables are made without LPA2.
-pub fn pa_bits() -> u8 {
-    match ID_AA64MMFR0_EL1.get() & 0xf {
-        0 => 32,
-        1 => 36,
-        2 => 40,
-        3 => 42,
-        4 => 44,
-        _ => 48,
-    }
-}
-
-/// Bits of an IPA: what the machine has, at most 40.
-pub fn ipa_bits() -> u8 {
-    pa_bits().min(40)
-}
 
 /// Makes the VMs of `blob` and starts those that want to be started. What is wrong is said, one
 /// line a fault; a VM with a fault is refused, and the others start.

@@ -69,7 +69,21 @@ fn demonstration(outcome: &Outcome, name: &str) -> Verdict {
     ] {
         outcome.expect_line(name, parts)?;
     }
-    Ok(())
+    ticks(outcome, name)
+}
+
+/// Handled ticks are those that were due, give or take one: `ticks: 22 handled, 22 due`.
+fn ticks(outcome: &Outcome, name: &str) -> Verdict {
+    let line = outcome.lines(name).find(|line| line.starts_with("ticks: "));
+    let numbers: Vec<u64> = line
+        .into_iter()
+        .flat_map(|line| line.split(|c: char| !c.is_ascii_digit()))
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    match numbers[..] {
+        [handled, due] if handled.abs_diff(due) <= 1 && due > 0 => Ok(()),
+        _ => Err(outcome.failure(format!("[{name}] ticks: {line:?}"))),
+    }
 }
 
 /// The two share the machine: each prints while the other has begun and not ended.

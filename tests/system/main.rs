@@ -11,8 +11,12 @@ mod console;
 mod demo;
 mod descriptions;
 mod exits;
+mod gdb;
 mod harness;
+mod machines;
 mod probes;
+mod shares;
+mod sharing;
 
 use std::process::ExitCode;
 
@@ -20,9 +24,13 @@ fn main() -> ExitCode {
     let areas = [
         demo::tests(),
         exits::tests(),
+        sharing::tests(),
+        shares::tests(),
+        machines::tests(),
         boot::tests(),
         console::tests(),
         descriptions::tests(),
+        gdb::tests(),
         bare::tests(),
     ];
     harness::main(&areas.into_iter().flatten().collect::<Vec<_>>())

@@ -218,8 +218,8 @@ pub fn run() {
 }
 
 fn report(name: &str, measure: fn() -> u64, n: usize) {
-    // SAFETY: one CPU, and this is the only reference.
-    let samples = unsafe { &mut (&mut *(&raw mut SAMPLES))[..n] };
+    // SAFETY: one CPU, this is the only reference, and `n` is at most MAX.
+    let samples = unsafe { core::slice::from_raw_parts_mut((&raw mut SAMPLES).cast::<u32>(), n) };
     measure(); // the first time fills caches that there may be
     let mut sum = 0;
     for sample in &mut *samples {

@@ -59,15 +59,13 @@ pub fn run() {
         (1, SGI),
     );
 
-    // A Group 1 SGI command does not reach an interrupt of Group 0.
+    // A Group 1 SGI command may reach an interrupt of Group 0 where there is one Security state:
+    // the GIC architecture and KVM let it, QEMU 7.2 does not. As an FIQ, if at all.
     gic::send_sgi(SGI, 1);
     unmask();
     irq::let_in();
-    check::equal(
-        "fiq.sgi1r-does-not-raise-group-0",
-        FIQS.load(Ordering::Relaxed),
-        1,
-    );
+    let before = FIQS.load(Ordering::Relaxed);
+    check::that("fiq.sgi1r-at-most-once", before <= 2, "one FIQ more at most");
     check::equal("fiq.sgi1r-raises-nothing", irq::count(), 0);
 
     // The timer as Group 0.
@@ -78,7 +76,7 @@ pub fn run() {
     check::equal(
         "fiq.timer",
         (FIQS.load(Ordering::Relaxed), LAST.load(Ordering::Relaxed)),
-        (2, timer::VIRTUAL_INTID),
+        (before + 1, timer::VIRTUAL_INTID),
     );
     check::equal("fiq.spurious", mrs!(ICC_IAR0_EL1), 1023);
     check::end();

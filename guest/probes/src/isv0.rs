@@ -134,7 +134,7 @@ pub fn run() {
     access!("isv0.ldxr", "ldxr w9, [x10]", CELL, (0x0d, CELL, 0xbb));
     access!(
         "isv0.ldr-s",
-        "ldr s0, [x10]\nfmov w9, s0",
+        "fmov s0, w9\nldr s0, [x10]\nfmov w9, s0",
         CELL,
         (0x0d, CELL, 0xbb)
     );

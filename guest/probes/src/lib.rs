@@ -4,6 +4,28 @@
 //! `END passed=N failed=M`, and switches the machine off. `SKIP` lines say what this machine cannot
 //! show, `INFO` lines what is of interest but neither right nor wrong. What a probe wants is what
 //! the architecture says; that the bare board shows it too was tried.
+//!
+//! | probe | what it tests | words in the boot arguments |
+//! |---|---|---|
+//! | [`hvc`], [`smc`], [`svc`] | calls | |
+//! | [`wfi`] | sleeping and waking | |
+//! | [`sysreg`] | ID registers and what they promise | |
+//! | [`dabort`], [`iabort`] | accesses to where nothing is | |
+//! | [`isv0`] | device accesses without a syndrome | |
+//! | [`fp`] | FP and SIMD | `seed=` `loops=` |
+//! | [`align`], [`debug`], [`illegal`], [`serror`], [`fiq`] | the other exceptions | |
+//! | [`pl011`], [`gic`] | devices | |
+//! | [`timer`] | both timers, and a clock that loses no tick | `ticks=` |
+//! | [`smp`] | PSCI and interrupts among up to four CPUs | `cycles=` `rounds=` `strict` |
+//! | [`patterns`] | all state that a switch must keep | `seed=` `loops=` |
+//! | [`asid`] | one ASID, several CPUs and tables | `loops=` |
+//! | [`uneoi`] | an interrupt that is ended late | `ms=` `rounds=` |
+//! | [`moved`] | counting while being moved | `ms=` `seed=` |
+//! | [`reboot`] | SYSTEM_RESET | `until=` `clean` |
+//! | [`pong`] | the keyboard | |
+//! | [`count`] | how much of a CPU one gets | `ms=` `at=` `cpus=` |
+//! | [`spin`], [`idle`] | neighbours, noisy and quiet | `ms=`, see there |
+//! | [`bench`] | the price of each primitive | `n=` `only=` |
 #![cfg(target_os = "none")]
 #![no_std]
 

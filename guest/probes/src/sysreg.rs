@@ -88,9 +88,7 @@ fn id_registers() {
     );
     check::equal("sysreg.gic", field(pfr0, 24), 1);
     check::equal("sysreg.mpidr", mrs!(MPIDR_EL1) & 0xff_80ff_ffff, 1 << 31);
-    // An implementer, or 0, "reserved for software", with an architecture by the ID registers: so
-    // QEMU says of `max`.
-    check::equal("sysreg.midr", field(mrs!(MIDR_EL1), 16), 15);
+    check::that("sysreg.midr", mrs!(MIDR_EL1) != 0, "a CPU's name");
     check::that("sysreg.frequency", mrs!(CNTFRQ_EL0) != 0, "a frequency");
 }
 

@@ -123,12 +123,15 @@ macro_rules! checks {
         });
         check::equal(concat!($kind, ".level-comes-again"), irq::count(), 5);
 
-        // It falls when the comparator moves, before anybody took it.
+        // It falls when the comparator moves, before anybody took it. A hypervisor that has put
+        // the interrupt into a list register isn't told, so the virtual timer's may come once.
         irq::forget();
         arm(now(), ENABLE);
         arm(now() + ms(60_000), ENABLE);
         irq::let_in();
-        check::equal(concat!($kind, ".withdrawn"), irq::count(), 0);
+        let late = u32::from($intid == VIRTUAL_INTID);
+        let count = irq::count() as u32;
+        check::that(concat!($kind, ".withdrawn"), count <= late, "none, or one late one");
         msr!($ctl, 0);
         arch::isb();
         gic::disable($intid);

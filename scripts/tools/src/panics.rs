@@ -19,8 +19,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where exits come in: the vectors, and the function that handles what `run()` returned.
-pub const ROOTS: [&str; 2] = ["vectors", "mezzanine::exit::handle"];
+/// Where exits come in: the vectors, and the loop that runs vCPUs and handles what they return with.
+pub const ROOTS: [&str; 2] = ["vectors", "mezzanine::exit::run::pcpu_main"];
 
 /// What the names of functions that end the hypervisor have in them.
 const PANICS: [&str; 11] = [

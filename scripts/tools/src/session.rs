@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use std::{
     io::{Read, Write},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -76,13 +76,21 @@ pub enum End {
     TimedOut,
 }
 
+/// Bytes of the console, or QEMU's own complaints, which may come in the middle of a line of it.
+enum Chunk {
+    Console(Vec<u8>),
+    Complaint(Vec<u8>),
+}
+
 /// A running QEMU.
 pub struct Session {
     child: Child,
-    output: Receiver<Vec<u8>>,
+    output: Receiver<Chunk>,
     watch: Watch,
     /// Everything the console said so far.
     pub raw: Vec<u8>,
+    /// What QEMU itself had to say.
+    pub complaints: Vec<u8>,
     stdin: Option<ChildStdin>,
     echo: bool,
 }
@@ -114,20 +122,11 @@ impl Session {
             }
         })?;
         let (sender, output) = channel();
-        let streams: [Option<Box<dyn Read + Send>>; 2] = [
-            child.stdout.take().map(|stream| Box::new(stream) as _),
-            child.stderr.take().map(|stream| Box::new(stream) as _),
-        ];
-        for mut stream in streams.into_iter().flatten() {
-            let sender = sender.clone();
-            thread::spawn(move || {
-                let mut buffer = [0; 4096];
-                while let Ok(count @ 1..) = stream.read(&mut buffer) {
-                    if sender.send(buffer[..count].to_vec()).is_err() {
-                        break;
-                    }
-                }
-            });
+        if let Some(stream) = child.stdout.take() {
+            forward(stream, sender.clone(), Chunk::Console);
+        }
+        if let Some(stream) = child.stderr.take() {
+            forward(stream, sender, Chunk::Complaint);
         }
         Ok(Session {
             stdin: child.stdin.take(),
@@ -135,6 +134,7 @@ impl Session {
             output,
             watch: Watch::default(),
             raw: Vec::new(),
+            complaints: Vec::new(),
             echo,
         })
     }
@@ -169,7 +169,7 @@ impl Session {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let chunk = self.output.recv_timeout(left).ok()?;
-            self.take(&chunk);
+            self.take(chunk);
         }
     }
 
@@ -183,7 +183,7 @@ impl Session {
             });
             match self.output.recv_timeout(left) {
                 Ok(chunk) => {
-                    self.take(&chunk);
+                    self.take(chunk);
                     grace = self.watch.status().map(|_| Instant::now() + GRACE);
                 }
                 Err(RecvTimeoutError::Disconnected) => {
@@ -222,16 +222,32 @@ impl Session {
         let _ = self.child.wait();
     }
 
-    fn take(&mut self, chunk: &[u8]) {
+    fn take(&mut self, chunk: Chunk) {
+        let chunk = match chunk {
+            Chunk::Console(bytes) => bytes,
+            Chunk::Complaint(bytes) => return self.complaints.extend(bytes),
+        };
         if self.echo {
             // Whoever reads our output may have gone; QEMU's end is still to be waited for.
             let mut out = std::io::stdout().lock();
-            let _ = out.write_all(chunk).and_then(|()| out.flush());
+            let _ = out.write_all(&chunk).and_then(|()| out.flush());
         } else {
-            self.raw.extend_from_slice(chunk);
+            self.raw.extend_from_slice(&chunk);
         }
-        self.watch.feed(chunk);
+        self.watch.feed(&chunk);
     }
+}
+
+/// Sends what a stream says, until nobody listens or nothing comes.
+fn forward(mut stream: impl Read + Send + 'static, to: Sender<Chunk>, kind: fn(Vec<u8>) -> Chunk) {
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            if to.send(kind(buffer[..count].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
 }
 
 impl Drop for Session {

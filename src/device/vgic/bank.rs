@@ -5,13 +5,6 @@ use super::lr;
 /// "No vCPU": an SPI that is routed to an affinity which does not exist.
 pub(super) const NOBODY: u8 = u8::MAX;
 
-/// Masks of GICD_CTLR.EnableGrp0 and EnableGrp1: all ones where the group is enabled.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Groups {
-    pub zero: u32,
-    pub one: u32,
-}
-
 /// Thirty-two interrupts.
 ///
 /// What is in a list register has *left* the bank: its bit in `in_lr` is set, and `latch` and
@@ -23,6 +16,8 @@ pub(super) struct Bank {
     pub enabled: u32,
     /// IGROUPR: 1 = Group 1.
     pub group: u32,
+    /// What is enabled, by itself and by its group: [`Bank::allow`] keeps it up to date.
+    pub allowed: u32,
     /// ICFGR: 1 = edge-triggered.
     pub edge: u32,
     /// Pending by an edge, an SGI, ISPENDR or a physical interrupt.
@@ -46,6 +41,7 @@ impl Bank {
         Self {
             enabled: 0,
             group: 0,
+            allowed: 0,
             edge,
             latch: 0,
             level: 0,
@@ -62,35 +58,40 @@ impl Bank {
         self.latch | (self.level & !self.edge)
     }
 
-    /// What is enabled, by itself and by its group.
-    #[inline]
-    pub fn allowed(&self, on: Groups) -> u32 {
-        self.enabled & ((self.group & on.one) | (!self.group & on.zero))
+    /// To be called when ISENABLER, IGROUPR or the group enables of GICD_CTLR (`groups`, bits 0
+    /// and 1) have changed.
+    pub fn allow(&mut self, groups: u32) {
+        let zero = if groups & 1 != 0 { !self.group } else { 0 };
+        let one = if groups & 2 != 0 { self.group } else { 0 };
+        self.allowed = self.enabled & (zero | one);
     }
 
     /// What waits for a list register.
     #[inline]
-    pub fn deliverable(&self, on: Groups) -> u32 {
-        self.pending() & self.allowed(on) & !(self.active | self.in_lr)
+    pub fn deliverable(&self) -> u32 {
+        self.pending() & self.allowed & !(self.active | self.in_lr)
     }
 
     /// What became pending once more while it lay in a list register.
     #[inline]
-    pub fn renewed(&self, on: Groups) -> u32 {
-        self.latch & self.in_lr & self.allowed(on)
+    pub fn renewed(&self) -> u32 {
+        self.latch & self.in_lr & self.allowed
     }
 
-    /// Moves interrupt `index` into a list register and returns its value, and whether the
-    /// latch moved with it. `hw` is the physical interrupt behind it.
+    /// A list register's value for interrupt `intid` without state and source.
     #[inline]
-    pub fn move_out(&mut self, intid: u32, hw: Option<u16>, on: Groups) -> (u64, bool) {
+    pub fn compose(&self, intid: u32, priority: u8) -> u64 {
+        let group = u64::from(self.group >> (intid & 31) & 1) * lr::LR_GROUP1;
+        lr::compose(intid, priority) | group
+    }
+
+    /// Moves interrupt `intid` into a list register and returns its value, and whether the
+    /// latch moved with it. `hw` is the physical interrupt behind it. An active interrupt takes
+    /// its latch along only with `renew`.
+    #[inline(always)]
+    pub fn move_out(&mut self, intid: u32, hw: Option<u16>, renew: bool) -> (u64, bool) {
         let index = intid as usize & 31;
         let bit = 1u32 << index;
-        let group = if self.group & bit != 0 {
-            lr::LR_GROUP1
-        } else {
-            0
-        };
         let latched = self.latch & bit != 0;
         self.in_lr |= bit;
         // A level is sampled again when the guest has ended the interrupt: EOI asks for the
@@ -98,21 +99,22 @@ impl Bank {
         let resample = if self.edge & bit == 0 { lr::LR_EOI } else { 0 };
         if self.active & bit == 0 {
             self.latch &= !bit;
-            let source = hw.map_or(resample, |p| lr::LR_HW | lr::pintid(p));
-            let value = lr::compose(intid, self.priority[index]) | group | source;
+            let source = hw.map_or(resample, lr::hw);
+            let value = self.compose(intid, self.priority[index]) | source;
             return (value | lr::LR_PENDING, latched);
         }
         self.active &= !bit;
-        let value = lr::compose(intid, self.running[index]) | group | lr::LR_ACTIVE;
+        let renew = renew && resample == 0 && self.running[index] == self.priority[index];
+        let value = self.compose(intid, self.running[index]) | lr::LR_ACTIVE;
         match hw {
-            Some(pintid) if !latched => (value | lr::LR_HW | lr::pintid(pintid), false),
-            // Active and pending is not allowed with HW=1: have the end of it reported instead.
-            Some(_) => (value | lr::LR_EOI, false),
-            None if latched && self.edge & self.allowed(on) & bit != 0 => {
+            Some(pintid) if !latched => (value | lr::hw(pintid), false),
+            None if latched && renew => {
                 self.latch &= !bit;
                 (value | lr::LR_PENDING, true)
             }
-            None => (value | resample, false),
+            // Active and pending in one, which HW=1 does not allow: have the end reported.
+            _ if latched => (value | lr::LR_EOI, false),
+            _ => (value | resample, false),
         }
     }
 

@@ -1,7 +1,8 @@
 //! The traffic between the model and the list registers.
 
 use super::bank::{Bank, Bits};
-use super::{At, Cpu, CpuInterface, Effects, FIRST_SPI, PRIVATE, RESYNC, Vgic, lr};
+use super::best::{Best, MASKED, masked};
+use super::{At, CpuInterface, Effects, FIRST_SPI, PRIVATE, RESYNC, URGENT, Vgic, WAITING, lr};
 
 impl Vgic {
     /// `vcpu` comes to the pCPU of `ci`: writes the list registers, and makes the physical
@@ -13,15 +14,14 @@ impl Vgic {
             return;
         };
         cpu.loaded = true;
-        cpu.hcr = lr::HCR_EN;
+        cpu.slots.hcr = lr::HCR_EN;
         ci.set_hcr(lr::HCR_EN);
         if cpu.hw != 0 {
             cpu.hw = cpu.in_flight();
             cpu.physical_active(cpu.hw, true, ci);
         }
-        if cpu.attention != 0 {
-            self.fill(vcpu, ci);
-        }
+        // Nothing was in a list register, so nothing comes back that could concern another.
+        let _ = self.deliver(vcpu, ci);
     }
 
     /// `vcpu` leaves the pCPU of `ci`: takes all list registers back into the model and zeroes
@@ -33,14 +33,12 @@ impl Vgic {
         let Some(cpu) = self.cpus.get_mut(vcpu) else {
             return effects;
         };
-        cpu.clear_stale(ci);
+        cpu.slots.clear_stale(ci);
         if cpu.hw != 0 {
             cpu.physical_active(cpu.hw, false, ci);
             cpu.hw = cpu.in_flight();
         }
-        cpu.attention = (cpu.attention | u64::from(cpu.waiting)) & !RESYNC;
-        cpu.waiting = 0;
-        cpu.hcr = 0;
+        cpu.attention = cpu.banks().into();
         cpu.loaded = false;
         ci.set_hcr(0);
         effects.without(vcpu)
@@ -59,10 +57,18 @@ impl Vgic {
     /// and a free list register, touches nothing else.
     #[inline]
     pub fn deliver<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
-        match self.cpus.get(vcpu) {
-            Some(cpu) if cpu.attention != 0 && cpu.loaded => self.refill(vcpu, ci),
-            _ => Effects::NONE,
+        let Some(cpu) = self.cpus.get_mut(vcpu) else {
+            return Effects::NONE;
+        };
+        if cpu.attention & URGENT == 0 {
+            return Effects::NONE;
         }
+        debug_assert!(cpu.loaded);
+        if cpu.attention == PRIVATE && cpu.place_private(ci) {
+            cpu.attention = 0;
+            return Effects::NONE;
+        }
+        self.refill(vcpu, ci)
     }
 
     /// A guest's write of ICC_DIR_EL1, which traps only while ICH_HCR_EL2.TDIR is set: while
@@ -72,10 +78,7 @@ impl Vgic {
         if ci.vmcr() & lr::VMCR_VEOIM == 0 {
             return Effects::NONE;
         }
-        let at = match intid.checked_sub(FIRST_SPI) {
-            None => At::Private(vcpu),
-            Some(spi) => At::Shared(spi as usize / 32),
-        };
+        let at = At::of(vcpu, intid);
         let bit = 1 << (intid & 31);
         let mut effects = self.absorb(vcpu, ci);
         if let Some(bank) = self.bank_mut(at) {
@@ -86,13 +89,9 @@ impl Vgic {
         effects.without(vcpu)
     }
 
+    #[inline(never)]
     fn refill<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
-        // Reap what the guest has ended without telling: the same interrupt may be due again.
-        let used = self.cpus.get(vcpu).map_or(0, |cpu| cpu.used);
-        let mut effects = Effects::NONE;
-        for slot in Bits(ci.elrsr() & used) {
-            effects |= self.fold_slot(vcpu, slot, 0);
-        }
+        let effects = self.reap(vcpu, ci);
         if self.place_single(vcpu, ci) {
             effects.without(vcpu)
         } else {
@@ -100,65 +99,52 @@ impl Vgic {
         }
     }
 
+    /// Takes back what the guest has ended without telling: there may be use for the room, and
+    /// the same interrupt may be due again.
+    fn reap<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
+        let used = self.cpus.get(vcpu).map_or(0, |cpu| cpu.slots.used);
+        let mut effects = Effects::NONE;
+        for slot in Bits(ci.elrsr() & used) {
+            effects |= self.fold(vcpu, slot, 0);
+        }
+        effects
+    }
+
     /// Puts the one interrupt that waits into a free list register. False, with nothing done,
     /// where it is not that simple.
-    #[inline]
     fn place_single<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> bool {
-        let Self { cpus, spis, on } = self;
+        let Self { cpus, spis, .. } = self;
         let Some(cpu) = cpus.get_mut(vcpu) else {
             return true;
         };
         let attention = cpu.attention;
-        if attention & attention.wrapping_sub(1) != 0 || cpu.waiting | cpu.stale != 0 {
-            return false;
-        }
-        let n = attention.trailing_zeros();
-        let free = !cpu.used & list_registers(ci);
-        let (bank, ours) = if n == 0 {
-            (&mut cpu.private, true)
-        } else if let Some(spi) = spis.get_mut(n as usize - 1) {
-            let index = spi.bank.deliverable(*on).trailing_zeros() as usize & 31;
-            let ours = usize::from(spi.target[index]) == vcpu;
-            spi.holder[index] = if ours { vcpu as u8 } else { spi.holder[index] };
-            (&mut spi.bank, ours)
+        let placed = if attention == PRIVATE {
+            cpu.place_private(ci)
+        } else if attention.is_power_of_two()
+            && let Some(spi) = spis.get_mut((attention.trailing_zeros() as usize).wrapping_sub(1))
+        {
+            cpu.place_spi(vcpu, spi, 32 * attention.trailing_zeros(), ci)
         } else {
-            return false;
+            false
         };
-        let due = bank.deliverable(*on);
-        let alone = due & due.wrapping_sub(1) == 0 && ours;
-        if bank.renewed(*on) != 0 || !alone || free == 0 {
-            return false;
-        }
-        if due == 0 {
+        if placed {
             cpu.attention = 0;
-            return true;
         }
-        let index = due.trailing_zeros();
-        let hw = if n == 0 && cpu.hw & due != 0 {
-            Some(cpu.pintid[index as usize & 31])
-        } else {
-            None
-        };
-        let (value, moved) = bank.move_out(32 * n + index, hw, *on);
-        cpu.attention = 0;
-        cpu.occupy(free.trailing_zeros() as usize, value, moved, ci);
-        true
+        placed
     }
 
     /// Takes list register `slot` of `vcpu`, which holds `value` now, back into the model.
-    #[inline]
-    fn fold_slot(&mut self, vcpu: usize, slot: usize, value: u64) -> Effects {
-        let Self { cpus, spis, on } = self;
+    fn fold(&mut self, vcpu: usize, slot: usize, value: u64) -> Effects {
+        let Self { cpus, spis, .. } = self;
         let Some(cpu) = cpus.get_mut(vcpu) else {
             return Effects::NONE;
         };
-        let bit = 1u32 << (slot & 31);
-        let written = cpu.lrs[slot & 15];
-        let moved = cpu.moved & bit != 0;
-        let deactivate = cpu.deactivate & bit != 0;
-        cpu.used &= !bit;
-        cpu.moved &= !bit;
-        cpu.deactivate &= !bit;
+        let bit = 1u32 << (slot & 15);
+        let written = cpu.slots.values[slot & 15];
+        let moved = cpu.slots.moved & bit != 0;
+        let deactivate = cpu.slots.deactivate & bit != 0;
+        cpu.slots.used &= !bit;
+        cpu.slots.deactivate &= !bit;
         let intid = lr::intid(written);
         let (index, mask) = (intid as usize & 31, 1u32 << (intid & 31));
         let Some(spi) = intid.checked_sub(FIRST_SPI) else {
@@ -168,7 +154,7 @@ impl Vgic {
             if ended && bank.latch & mask == 0 {
                 cpu.hw &= !mask;
             }
-            if (bank.deliverable(*on) | bank.active) & mask != 0 {
+            if (bank.deliverable() | bank.active) & mask != 0 {
                 cpu.attention |= PRIVATE;
             }
             return Effects::NONE;
@@ -181,25 +167,39 @@ impl Vgic {
         if shared.bank.active & mask != 0 {
             cpu.attention |= 2 << n;
             Effects::NONE
-        } else if shared.bank.deliverable(*on) & mask != 0 {
+        } else if shared.bank.deliverable() & mask != 0 {
             self.notify(At::Shared(n), mask)
         } else {
             Effects::NONE
         }
     }
 
-    /// Takes everything back from the list registers, EOIcount included. They hold stale values
-    /// afterwards, until [`Vgic::fill`] or [`Cpu::clear_stale`].
+    /// Takes everything back from the list registers, EOIcount included. Those that were not
+    /// empty hold stale values afterwards, until [`Vgic::fill`] or [`super::slots::Slots::clear_stale`].
+    #[inline]
     pub(super) fn absorb<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
+        match self.cpus.get(vcpu) {
+            Some(cpu) if cpu.slots.used != 0 || cpu.slots.hcr & lr::HCR_LRENPIE != 0 => {
+                self.absorb_all(vcpu, ci)
+            }
+            _ => Effects::NONE,
+        }
+    }
+
+    #[inline(never)]
+    fn absorb_all<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
         let mut effects = self.count_eois(vcpu, ci);
-        let used = self.cpus.get(vcpu).map_or(0, |cpu| cpu.used);
+        let used = self.cpus.get(vcpu).map_or(0, |cpu| cpu.slots.used);
+        let mut stale = 0;
         for slot in Bits(used) {
-            effects |= self.fold_slot(vcpu, slot, ci.lr(slot));
+            let value = ci.lr(slot);
+            effects |= self.fold(vcpu, slot, value);
+            stale |= u32::from(!lr::is_empty(value)) << slot;
         }
         if let Some(cpu) = self.cpus.get_mut(vcpu)
-            && used != 0
+            && stale != 0
         {
-            cpu.stale |= used;
+            cpu.slots.stale |= stale;
             cpu.attention |= RESYNC;
         }
         effects
@@ -213,12 +213,12 @@ impl Vgic {
         let Some(cpu) = self.cpus.get_mut(vcpu) else {
             return effects;
         };
-        if cpu.hcr & lr::HCR_LRENPIE == 0 || ci.vmcr() & lr::VMCR_VEOIM != 0 {
+        if cpu.slots.hcr & lr::HCR_LRENPIE == 0 || ci.vmcr() & lr::VMCR_VEOIM != 0 {
             return effects;
         }
-        let waiting = cpu.waiting;
+        let waiting = cpu.waiting();
         let ends = (ci.hcr() >> lr::HCR_EOICOUNT_SHIFT) & 31;
-        ci.set_hcr(cpu.hcr);
+        ci.set_hcr(cpu.slots.hcr);
         for _ in 0..ends {
             let mut best = Best::new(1);
             for n in Bits(waiting) {
@@ -228,10 +228,7 @@ impl Vgic {
                 break;
             };
             let intid = key & 0x3ff;
-            let at = match intid.checked_sub(FIRST_SPI) {
-                None => At::Private(vcpu),
-                Some(spi) => At::Shared(spi as usize / 32),
-            };
+            let at = At::of(vcpu, intid);
             if let Some(bank) = self.bank_mut(at) {
                 bank.active &= !(1 << (intid & 31));
             }
@@ -253,7 +250,7 @@ impl Vgic {
             return;
         };
         cpu.release(ci);
-        let banks = cpu.attention as u32 | cpu.waiting;
+        let banks = cpu.banks();
         let slots = ci.lr_count().min(16);
         let vmcr = ci.vmcr();
         let (mut pending, mut active) = (Best::new(slots), Best::new(slots));
@@ -271,43 +268,55 @@ impl Vgic {
         let queued = pending.taken().iter().take(slots - actives);
         let left = (active.seen > running.len(), pending.seen > queued.len());
         for (slot, key) in running.chain(queued).enumerate() {
-            self.occupy_with(vcpu, slot, key & 0x3ff, ci);
+            self.occupy_with(vcpu, slot, key & 0x3ff, left.1, ci);
         }
         let Some(cpu) = self.cpus.get_mut(vcpu) else {
             return;
         };
-        cpu.attention = 0;
-        cpu.waiting = if left.0 || left.1 { banks } else { 0 };
-        cpu.clear_stale(ci);
+        let left_over = if left.0 || left.1 { banks } else { 0 };
+        cpu.attention = u64::from(left_over) << WAITING;
+        cpu.slots.clear_stale(ci);
         let hcr = maintenance(left.0, left.1, vmcr);
-        if hcr != cpu.hcr {
-            cpu.hcr = hcr;
+        if hcr != cpu.slots.hcr {
+            cpu.slots.hcr = hcr;
             ci.set_hcr(hcr);
         }
     }
 
-    /// Moves `intid` into list register `slot`, which is free.
-    fn occupy_with<C: CpuInterface>(&mut self, vcpu: usize, slot: usize, intid: u32, ci: &mut C) {
-        let Self { cpus, spis, on } = self;
+    /// Moves `intid` into list register `slot`, which is free. Where interrupts wait for room,
+    /// `crowded`, none is active and pending at once in a list register: it would be pending
+    /// there as soon as it is ended, and keep a better one waiting.
+    fn occupy_with<C: CpuInterface>(
+        &mut self,
+        vcpu: usize,
+        slot: usize,
+        intid: u32,
+        crowded: bool,
+        ci: &mut C,
+    ) {
+        let Self { cpus, spis, .. } = self;
         let Some(cpu) = cpus.get_mut(vcpu) else {
             return;
         };
         let index = intid as usize & 31;
+        let renew = |bank: &Bank| !crowded && bank.allowed & (1 << index) != 0;
         let (value, moved) = match intid.checked_sub(FIRST_SPI) {
             None => {
                 let hw = cpu.hw & (1 << index) != 0;
                 let hw = hw.then_some(cpu.pintid[index]);
-                cpu.private.move_out(intid, hw, *on)
+                cpu.slots.settle(index, slot);
+                cpu.private.move_out(intid, hw, renew(&cpu.private))
             }
             Some(spi) => {
                 let Some(shared) = spis.get_mut(spi as usize / 32) else {
                     return;
                 };
                 shared.holder[index] = vcpu as u8;
-                shared.bank.move_out(intid, None, *on)
+                shared.bank.move_out(intid, None, renew(&shared.bank))
             }
         };
-        cpu.occupy(slot, value, moved, ci);
+        cpu.slots.stale &= !(1 << (slot & 15));
+        cpu.slots.occupy(slot, value, moved, ci);
     }
 
     /// Hands the keys of what is pending and of what is active for `vcpu` in bank `n`, in the
@@ -323,14 +332,14 @@ impl Vgic {
         let Some(shared) = n.checked_sub(1) else {
             if let Some(cpu) = self.cpus.get(vcpu) {
                 let bank = &cpu.private;
-                Bits(bank.deliverable(self.on)).for_each(|i| pending(bank.key(first, i, false)));
+                Bits(bank.deliverable()).for_each(|i| pending(bank.key(first, i, false)));
                 Bits(bank.active).for_each(|i| active(bank.key(first, i, true)));
             }
             return;
         };
         if let Some(spi) = self.spis.get(shared) {
             let (bank, me) = (&spi.bank, vcpu as u8);
-            Bits(bank.deliverable(self.on))
+            Bits(bank.deliverable())
                 .filter(|&i| spi.target[i & 31] == me)
                 .for_each(|i| pending(bank.key(first, i, false)));
             Bits(bank.active & !bank.in_lr)
@@ -338,71 +347,6 @@ impl Vgic {
                 .for_each(|i| active(bank.key(first, i, true)));
         }
     }
-}
-
-impl Cpu {
-    /// Writes a list register and notes it.
-    #[inline]
-    fn occupy<C: CpuInterface>(&mut self, slot: usize, value: u64, moved: bool, ci: &mut C) {
-        let bit = 1u32 << (slot & 31);
-        self.used |= bit;
-        self.stale &= !bit;
-        if moved {
-            self.moved |= bit;
-        }
-        self.lrs[slot & 15] = value;
-        ci.set_lr(slot, value);
-    }
-
-    /// Zeroes the list registers that were folded and not written since.
-    #[inline]
-    fn clear_stale<C: CpuInterface>(&mut self, ci: &mut C) {
-        for slot in Bits(self.stale) {
-            ci.set_lr(slot, 0);
-        }
-        self.stale = 0;
-    }
-
-    /// Deactivates the physical interrupts whose virtual one is neither pending nor active any
-    /// more, and not by the guest's own deactivation: it cleared it by a register, say.
-    #[inline]
-    fn release<C: CpuInterface>(&mut self, ci: &mut C) {
-        let done = self.hw & !self.in_flight();
-        if done != 0 {
-            self.physical_active(done, false, ci);
-            self.hw &= !done;
-        }
-    }
-
-    fn physical_active<C: CpuInterface>(&self, ppis: u32, active: bool, ci: &mut C) {
-        for i in Bits(ppis) {
-            ci.set_physical_active(self.pintid[i & 31], active);
-        }
-    }
-}
-
-/// Bit of a key: the guest's CPU interface has the group disabled.
-const MASKED: u32 = 1 << 31;
-/// Bit of a key: Group 1.
-const GROUP1: u32 = 1 << 30;
-
-impl Bank {
-    /// What interrupt `index` is sorted by: its priority, then its identifier.
-    fn key(&self, first: u32, index: usize, active: bool) -> u32 {
-        let index = index & 31;
-        let table = if active {
-            &self.running
-        } else {
-            &self.priority
-        };
-        let group = self.group >> index & 1;
-        (group * GROUP1) | (u32::from(table[index]) << 16) | (first + index as u32)
-    }
-}
-
-/// Whether the guest's CPU interface has the group of this key disabled.
-fn masked(vmcr: u64, key: u32) -> bool {
-    vmcr & (lr::VMCR_VENG0 << u32::from(key & GROUP1 != 0)) == 0
 }
 
 /// ICH_HCR_EL2 for a vCPU with active or pending interrupts outside the list registers.
@@ -428,51 +372,4 @@ fn maintenance(actives_left: bool, pendings_left: bool, vmcr: u64) -> u64 {
         }
     }
     hcr
-}
-
-/// A mask of the list registers that exist.
-#[inline]
-fn list_registers<C: CpuInterface>(ci: &C) -> u32 {
-    (1u32 << (ci.lr_count() & 31)) - 1
-}
-
-/// The smallest few of many keys, in order.
-struct Best {
-    keys: [u32; 16],
-    len: usize,
-    room: usize,
-    /// How many were offered.
-    seen: usize,
-}
-
-impl Best {
-    fn new(room: usize) -> Self {
-        Self {
-            keys: [0; 16],
-            len: 0,
-            room: room.min(16),
-            seen: 0,
-        }
-    }
-
-    fn insert(&mut self, key: u32) {
-        self.seen += 1;
-        let sorted = self.taken();
-        // Priority and identifier decide; the group is only carried along.
-        let place = sorted.partition_point(|&k| k & !GROUP1 <= key & !GROUP1);
-        if place >= self.room {
-            return;
-        }
-        self.len = (self.len + 1).min(self.room);
-        if let Some(tail) = self.keys.get_mut(place..self.len) {
-            tail.rotate_right(1);
-            if let Some(first) = tail.first_mut() {
-                *first = key;
-            }
-        }
-    }
-
-    fn taken(&self) -> &[u32] {
-        self.keys.get(..self.len).unwrap_or(&self.keys)
-    }
 }

@@ -49,9 +49,9 @@ pub const fn compose(intid: u32, priority: u8) -> u64 {
     intid as u64 | (priority as u64) << 48
 }
 
-/// The pINTID field of a list register with HW=1.
-pub const fn pintid(pintid: u16) -> u64 {
-    (pintid as u64 & 0x1fff) << 32
+/// HW and pINTID of a list register with the physical interrupt `pintid` behind it.
+pub const fn hw(pintid: u16) -> u64 {
+    LR_HW | (pintid as u64 & 0x1fff) << 32
 }
 
 /// Whether a *pending* interrupt of this priority and group can be signalled at all under the
@@ -59,4 +59,9 @@ pub const fn pintid(pintid: u16) -> u64 {
 pub const fn unmasked(vmcr: u64, priority: u8, group1: bool) -> bool {
     let enabled = vmcr & (VMCR_VENG0 << group1 as u32) != 0;
     enabled && (priority as u64) < (vmcr >> VMCR_VPMR_SHIFT) & 0xff
+}
+
+/// Whether a list register with this value may be overwritten without loss (ICH_ELRSR_EL2).
+pub const fn is_empty(lr: u64) -> bool {
+    lr & (LR_PENDING | LR_ACTIVE) == 0 && (lr & LR_HW != 0 || lr & LR_EOI == 0)
 }

@@ -26,16 +26,24 @@
 //! acknowledge an interrupt that has just been disabled, as it may with a physical GIC.
 
 mod bank;
+mod best;
+mod cpu;
 mod dist;
 mod flow;
 pub mod lr;
 mod redist;
+mod registers;
+mod sgi;
+mod slots;
 #[cfg(test)]
 mod tests;
 
 use alloc::vec::Vec;
-use bank::{Bank, Bits, Groups, SpiBank};
+use bank::{Bank, Bits, SpiBank};
 use core::ops::{BitOr, BitOrAssign};
+use cpu::Cpu;
+pub use sgi::SgiRegister;
+use slots::Slots;
 
 /// Most vCPUs of a VM.
 pub const MAX_VCPUS: usize = 16;
@@ -50,8 +58,12 @@ const SGIS: u32 = 0xffff;
 
 /// Bit of [`Cpu::attention`] for its SGIs and PPIs; that of SPI bank `n` is `n + 1`.
 const PRIVATE: u64 = 1;
+/// Lowest bit of [`Cpu::attention`] for the banks with interrupts that found no list register.
+const WAITING: u32 = 32;
 /// Bit of [`Cpu::attention`]: what lies in the list registers is out of date.
 const RESYNC: u64 = 1 << 63;
+/// The part of [`Cpu::attention`] that needs work before the next entry.
+const URGENT: u64 = RESYNC | 0xffff_ffff;
 
 /// The list registers of the pCPU on which the calling vCPU is loaded: system registers in the
 /// product, an array in a test.
@@ -132,81 +144,13 @@ impl BitOrAssign for Effects {
     }
 }
 
-/// Which of the three registers wrote an SGI.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SgiRegister {
-    /// ICC_SGI1R_EL1.
-    Sgi1r,
-    /// ICC_ASGI1R_EL1.
-    Asgi1r,
-    /// ICC_SGI0R_EL1.
-    Sgi0r,
-}
-
-/// One vCPU's redistributor and the books about its list registers.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Cpu {
-    /// SGIs and PPIs.
-    private: Bank,
-    /// Where to look for work before the next entry: [`PRIVATE`], SPI banks, [`RESYNC`].
-    attention: u64,
-    /// Banks with interrupts for which there was no list register; they are looked at again
-    /// when the maintenance interrupt says so, not at every entry.
-    waiting: u32,
-    /// List registers in use, to the model's knowledge.
-    used: u32,
-    /// Of these, which took the latch of their interrupt with them.
-    moved: u32,
-    /// Of these, which another vCPU wants deactivated.
-    deactivate: u32,
-    /// List registers that were folded and not yet overwritten.
-    stale: u32,
-    /// The list registers as last written.
-    lrs: [u64; 16],
-    /// ICH_HCR_EL2 as last written.
-    hcr: u64,
-    /// PPIs with a physical interrupt behind them that is active.
-    hw: u32,
-    /// The physical interrupt of each.
-    pintid: [u16; 32],
-    /// GICR_WAKER.ProcessorSleep is zero.
-    awake: bool,
-    /// On a pCPU.
-    loaded: bool,
-}
-
-impl Cpu {
-    fn new() -> Self {
-        Self {
-            private: Bank::new(SGIS),
-            attention: 0,
-            waiting: 0,
-            used: 0,
-            moved: 0,
-            deactivate: 0,
-            stale: 0,
-            lrs: [0; 16],
-            hcr: 0,
-            hw: 0,
-            pintid: [0; 32],
-            awake: false,
-            loaded: false,
-        }
-    }
-
-    /// PPIs whose physical interrupt the vCPU still has to deactivate.
-    fn in_flight(&self) -> u32 {
-        self.hw & (self.private.latch | self.private.active | self.private.in_lr)
-    }
-}
-
 /// The interrupt controller of one VM. See the module's page.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Vgic {
     cpus: Vec<Cpu>,
     spis: Vec<SpiBank>,
-    /// GICD_CTLR.EnableGrp0 and EnableGrp1 as masks.
-    on: Groups,
+    /// GICD_CTLR.EnableGrp0 and EnableGrp1, bits 0 and 1.
+    groups: u32,
 }
 
 /// One of the banks: a vCPU's own, or the `n`th of the SPIs (INTIDs from 32 × (n + 1)).
@@ -214,6 +158,16 @@ pub struct Vgic {
 enum At {
     Private(usize),
     Shared(usize),
+}
+
+impl At {
+    /// Where `intid` is, as `vcpu` sees it.
+    fn of(vcpu: usize, intid: u32) -> Self {
+        match intid.checked_sub(FIRST_SPI) {
+            None => Self::Private(vcpu),
+            Some(spi) => Self::Shared(spi as usize / 32),
+        }
+    }
 }
 
 impl Vgic {
@@ -225,7 +179,7 @@ impl Vgic {
         Self {
             cpus: (0..vcpus.clamp(1, MAX_VCPUS)).map(|_| Cpu::new()).collect(),
             spis: (0..banks).map(|_| SpiBank::new()).collect(),
-            on: Groups::default(),
+            groups: 0,
         }
     }
 
@@ -234,7 +188,7 @@ impl Vgic {
     pub fn reset(&mut self) {
         self.cpus.fill_with(Cpu::new);
         self.spis.fill_with(SpiBank::new);
-        self.on = Groups::default();
+        self.groups = 0;
     }
 
     /// Sets the input line of the PPI `intid` (16 to 31) of `vcpu`. Other numbers do nothing.
@@ -249,31 +203,41 @@ impl Vgic {
     /// Sets the input line of the SPI `intid` (32 and up). Other numbers do nothing.
     #[inline]
     pub fn set_spi_level(&mut self, intid: u32, high: bool) -> Effects {
-        let Some(spi) = intid.checked_sub(FIRST_SPI) else {
+        if intid < FIRST_SPI {
             return Effects::NONE;
-        };
-        self.drive(At::Shared(spi as usize / 32), 1 << (spi & 31), high)
+        }
+        self.drive(At::of(0, intid), 1 << (intid & 31), high)
     }
 
-    /// The physical interrupt `pintid` fired for the PPI `intid` (16 to 31) of `vcpu`, and the
-    /// hypervisor has dropped its priority but left it active: it cannot fire again until the
-    /// guest deactivates it, which a list register with HW=1 does without an exit.
+    /// The physical interrupt `pintid` fired for the PPI `intid` (16 to 31) of `vcpu`, which is
+    /// loaded with the list registers `ci`, and the hypervisor has dropped its priority but left
+    /// it active: it cannot fire again until the guest deactivates it, which a list register
+    /// with HW=1 does without an exit. Such a PPI is not driven by [`Vgic::set_level`].
     ///
     /// The interrupt is latched. Were its line still high when the guest is done, the physical
     /// one fires again, so level semantics come from the physical GIC.
     #[inline]
-    pub fn raise_hw(&mut self, vcpu: usize, intid: u32, pintid: u16) -> Effects {
-        if !(FIRST_PPI..FIRST_SPI).contains(&intid) {
-            return Effects::NONE;
-        }
-        let bit = 1 << intid;
+    pub fn raise_hw<C: CpuInterface>(
+        &mut self,
+        vcpu: usize,
+        intid: u32,
+        pintid: u16,
+        ci: &mut C,
+    ) -> Effects {
         let Some(cpu) = self.cpus.get_mut(vcpu) else {
             return Effects::NONE;
         };
-        cpu.private.latch |= bit;
-        cpu.hw |= bit;
+        if !(FIRST_PPI..FIRST_SPI).contains(&intid) {
+            return Effects::NONE;
+        }
+        cpu.hw |= 1 << intid;
         cpu.pintid[intid as usize & 31] = pintid;
-        self.notify(At::Private(vcpu), bit)
+        if cpu.signal(intid, lr::hw(pintid), ci) {
+            return Effects::NONE;
+        }
+        cpu.private.latch |= 1 << intid;
+        cpu.attention |= PRIVATE;
+        self.deliver(vcpu, ci)
     }
 
     /// Whether the physical interrupt behind the PPI `intid` of `vcpu` is on its way through the
@@ -286,45 +250,6 @@ impl Vgic {
             .is_some_and(|cpu| cpu.in_flight() & bit != 0)
     }
 
-    /// A guest's write of ICC_SGI1R_EL1, ICC_ASGI1R_EL1 or ICC_SGI0R_EL1 on `vcpu`, which is
-    /// loaded with the list registers `ci`.
-    ///
-    /// GICD_CTLR.DS is one, so ICC_SGI1R_EL1 makes an SGI of either group pending and the other
-    /// two reach those in Group 0 only (IHI 0069, "Forwarding an SGI to a target PE").
-    #[inline]
-    pub fn sgi<C: CpuInterface>(
-        &mut self,
-        vcpu: usize,
-        register: SgiRegister,
-        value: u64,
-        ci: &mut C,
-    ) -> Effects {
-        /// Aff3, Aff2, Aff1 and the range selector: zero for every vCPU there can be.
-        const ELSEWHERE: u64 = 0x00ff_f0ff_00ff_0000;
-        /// IRM: all but the sender.
-        const IRM: u64 = 1 << 40;
-        let all = (1u64 << (self.cpus.len() & 63)) - 1;
-        let targets = if value & IRM != 0 {
-            all & !(1 << (vcpu & 63))
-        } else if value & ELSEWHERE == 0 {
-            all & value & 0xffff
-        } else {
-            return Effects::NONE;
-        };
-        let bit = 1u32 << ((value >> 24) & 15);
-        let mut effects = Effects::NONE;
-        for target in Bits(targets as u32) {
-            let Some(cpu) = self.cpus.get_mut(target) else {
-                break;
-            };
-            if register == SgiRegister::Sgi1r || cpu.private.group & bit == 0 {
-                cpu.private.latch |= bit;
-                effects |= self.notify(At::Private(target), bit);
-            }
-        }
-        (effects | self.deliver(vcpu, ci)).without(vcpu)
-    }
-
     /// Whether an interrupt waits that would end a WFI of `vcpu`, which is **not loaded**:
     /// pending, enabled, and neither masked by ICC_PMR_EL1 nor by a disabled group, as `vmcr`
     /// (its ICH_VMCR_EL2) says. PSTATE.I and F do not matter to a WFI.
@@ -332,12 +257,11 @@ impl Vgic {
         let Some(cpu) = self.cpus.get(vcpu) else {
             return false;
         };
-        let banks = cpu.attention as u32 | cpu.waiting;
-        Bits(banks).any(|n| {
+        Bits(cpu.banks()).any(|n| {
             let Some((bank, mine)) = self.candidates(vcpu, n) else {
                 return false;
             };
-            Bits(bank.deliverable(self.on) & mine)
+            Bits(bank.deliverable() & mine)
                 .any(|i| lr::unmasked(vmcr, bank.priority[i & 31], bank.group & (1 << i) != 0))
         })
     }
@@ -346,7 +270,7 @@ impl Vgic {
     /// `ci`: so what lies there counts too.
     pub fn has_deliverable_loaded<C: CpuInterface>(&self, vcpu: usize, ci: &C) -> bool {
         let vmcr = ci.vmcr();
-        let used = self.cpus.get(vcpu).map_or(0, |cpu| cpu.used);
+        let used = self.cpus.get(vcpu).map_or(0, |cpu| cpu.slots.used);
         let signalled = Bits(used).any(|i| {
             let value = ci.lr(i);
             value & (lr::LR_PENDING | lr::LR_ACTIVE) == lr::LR_PENDING
@@ -360,7 +284,7 @@ impl Vgic {
         match n.checked_sub(1) {
             None => self.cpus.get(vcpu).map(|cpu| (&cpu.private, !0)),
             Some(n) => self.spis.get(n).map(|spi| {
-                let pending = spi.bank.deliverable(self.on);
+                let pending = spi.bank.deliverable();
                 let mine = Bits(pending).filter(|&i| usize::from(spi.target[i & 31]) == vcpu);
                 (&spi.bank, mine.fold(0, |mask, i| mask | 1 << i))
             }),
@@ -410,12 +334,11 @@ impl Vgic {
     fn notify(&mut self, at: At, bits: u32) -> Effects {
         match at {
             At::Private(vcpu) => {
-                let on = self.on;
                 let Some(cpu) = self.cpus.get_mut(vcpu) else {
                     return Effects::NONE;
                 };
                 let bank = &cpu.private;
-                if (bank.deliverable(on) | bank.renewed(on)) & bits == 0 {
+                if (bank.deliverable() | bank.renewed()) & bits == 0 {
                     return Effects::NONE;
                 }
                 cpu.attention |= PRIVATE;
@@ -426,13 +349,13 @@ impl Vgic {
     }
 
     fn notify_spis(&mut self, n: usize, bits: u32) -> Effects {
-        let Self { cpus, spis, on } = self;
+        let Self { cpus, spis, .. } = self;
         let Some(spi) = spis.get_mut(n) else {
             return Effects::NONE;
         };
-        let renewed = spi.bank.renewed(*on);
+        let renewed = spi.bank.renewed();
         let mut effects = Effects::NONE;
-        for i in Bits((spi.bank.deliverable(*on) | renewed) & bits) {
+        for i in Bits((spi.bank.deliverable() | renewed) & bits) {
             let vcpu = if renewed & (1 << i) != 0 {
                 spi.holder[i & 31]
             } else {
@@ -475,23 +398,18 @@ impl Vgic {
         effects
     }
 
-    /// Makes the list registers that hold some of `bits` forget that they took a latch along.
-    fn withdraw(&mut self, at: At, bits: u32) {
-        self.each_slot(at, bits, |cpu, slot| cpu.moved &= !slot);
-    }
-
     /// Calls `f` for each list register in use that holds one of `bits`, with its owner and its
     /// bit in the owner's masks.
-    fn each_slot(&mut self, at: At, bits: u32, mut f: impl FnMut(&mut Cpu, u32)) {
+    fn each_slot(&mut self, at: At, bits: u32, mut f: impl FnMut(&mut Slots, u32)) {
         let (first, cpus) = match at {
             At::Private(vcpu) => (0, self.cpus.get_mut(vcpu..=vcpu)),
             At::Shared(n) => (FIRST_SPI + 32 * n as u32, self.cpus.get_mut(..)),
         };
         for cpu in cpus.into_iter().flatten() {
-            for i in Bits(cpu.used) {
-                let index = lr::intid(cpu.lrs[i & 15]).wrapping_sub(first);
+            for i in Bits(cpu.slots.used) {
+                let index = lr::intid(cpu.slots.values[i & 15]).wrapping_sub(first);
                 if index < 32 && bits & (1 << index) != 0 {
-                    f(cpu, 1 << i);
+                    f(&mut cpu.slots, 1 << i);
                 }
             }
         }

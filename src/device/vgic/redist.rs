@@ -28,7 +28,7 @@ impl Vgic {
         if offset >= FRAME {
             return match (offset - FRAME, size) {
                 (0xffd0..0x1_0000, 4) if offset & 3 == 0 => {
-                    (identification(offset, 0x93).into(), Effects::NONE)
+                    (identification(offset, 0x93), Effects::NONE)
                 }
                 (offset, _) if is_sgi_frame(offset) => {
                     self.bank_read(vcpu, At::Private(frame), offset, size, ci)
@@ -44,9 +44,9 @@ impl Vgic {
             (0x8, 4) => self.redist_typer(frame) & 0xffff_ffff,
             (0xc, 4) => self.redist_typer(frame) >> 32,
             (0x0, 4) if frame != vcpu && cpu.is_outdated() => CTLR_RWP,
-            (0x4, 4) => IIDR.into(),
+            (0x4, 4) => IIDR,
             (0x14, 4) if !cpu.awake => WAKER_SLEEP | WAKER_CHILDREN,
-            (0xffd0..0x1_0000, 4) if offset & 3 == 0 => identification(offset, 0x93).into(),
+            (0xffd0..0x1_0000, 4) if offset & 3 == 0 => identification(offset, 0x93),
             _ => 0,
         };
         (value, Effects::NONE)
@@ -65,6 +65,9 @@ impl Vgic {
         ci: &mut C,
     ) -> Effects {
         match offset.checked_sub(FRAME) {
+            Some(offset) if size == 4 && offset & 0x7f == 0 && (0x80..0x400).contains(&offset) => {
+                self.bits_write(vcpu, At::Private(frame), offset >> 7, value as u32, ci)
+            }
             Some(offset) if is_sgi_frame(offset) => {
                 self.bank_write(vcpu, At::Private(frame), offset, size, value, ci)
             }

@@ -5,9 +5,8 @@
 #[cfg(test)]
 mod tests;
 
-use core::fmt;
-
 use log::LevelFilter;
+use thiserror::Error;
 
 /// What the command line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,32 +21,17 @@ pub struct CommandLine<'a> {
 }
 
 /// A word that says nothing to the hypervisor. Prints as one line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum WordError<'a> {
     /// No such word.
+    #[error("command line: found {0:?}, wanted batch, stay, log=LEVEL or NAME.bootargs=...")]
     Unknown(&'a str),
     /// No such level.
+    #[error("command line: log: found {0:?}, wanted off, error, warn, info, debug or trace")]
     LogLevel(&'a str),
     /// A quote that nothing closes; the value goes to the end of the line.
+    #[error("command line: found {0:?}, wanted a closing quote")]
     Unclosed(&'a str),
-}
-
-impl fmt::Display for WordError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(word) => write!(
-                f,
-                "command line: found {word:?}, wanted batch, stay, log=LEVEL or NAME.bootargs=..."
-            ),
-            Self::LogLevel(level) => write!(
-                f,
-                "command line: log: found {level:?}, wanted off, error, warn, info, debug or trace"
-            ),
-            Self::Unclosed(word) => {
-                write!(f, "command line: found {word:?}, wanted a closing quote")
-            }
-        }
-    }
 }
 
 /// What one word says.

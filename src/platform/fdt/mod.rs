@@ -34,8 +34,8 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use error::{FdtError, Odd};
-pub use node::{Children, Node, Nodes, Path, Properties};
+pub use error::{FdtError, Odd, StructureFault};
+pub use node::{Children, Node, Nodes, Properties};
 pub use property::{Cells, Property, Strings, Value};
 pub use reg::Reg;
 
@@ -134,7 +134,7 @@ impl<'a> Fdt<'a> {
 
     /// The name of the node whose `FDT_BEGIN_NODE` lies at `offset`.
     fn name(&self, offset: u32) -> Option<&'a str> {
-        c_string(self.blob(), offset.checked_add(4)? as usize)
+        c_string(self.blob().get(offset.checked_add(4)? as usize..)?)
     }
 
     /// The token at `offset`, which is moved behind it; `None` at the end.
@@ -157,7 +157,7 @@ impl<'a> Fdt<'a> {
                     *offset = tokens.offset as u32;
                     match token {
                         ParsedTok::Prop(property) => {
-                            let name = c_string(self.strings(), property.name_offset)?;
+                            let name = self.strings().get(property.name_offset..)?;
                             return Some(Token::Property(Property::new(name, property.prop_buf)));
                         }
                         ParsedTok::EndNode => return Some(Token::End),
@@ -215,10 +215,7 @@ fn word(bytes: &[u8], offset: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*four))
 }
 
-/// The NUL-terminated text at `offset`.
-fn c_string(bytes: &[u8], offset: usize) -> Option<&str> {
-    CStr::from_bytes_until_nul(bytes.get(offset..)?)
-        .ok()?
-        .to_str()
-        .ok()
+/// The NUL-terminated text at the start of `bytes`.
+fn c_string(bytes: &[u8]) -> Option<&str> {
+    CStr::from_bytes_until_nul(bytes).ok()?.to_str().ok()
 }

@@ -4,7 +4,8 @@ use core::fmt;
 
 use super::{Fdt, MAX_DEPTH, Odd, Property, Token};
 
-/// A node. Cheap to copy: it knows its place in the blob, and looks there when asked.
+/// A node. Cheap to copy: it knows its place in the blob, and looks there when asked. Prints as
+/// its full path.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
     pub(super) fdt: Fdt<'a>,
@@ -27,11 +28,6 @@ impl<'a> Node<'a> {
         self.fdt.name(self.offset).unwrap_or("")
     }
 
-    /// Its full path, for printing.
-    pub fn path(&self) -> Path<'a> {
-        Path(*self)
-    }
-
     /// The tree that it is a node of.
     pub fn tree(&self) -> Fdt<'a> {
         self.fdt
@@ -47,7 +43,7 @@ impl<'a> Node<'a> {
 
     /// The property called `name`.
     pub fn property(&self, name: &str) -> Option<Property<'a>> {
-        self.properties().find(|property| property.name() == name)
+        self.properties().find(|property| property.is(name))
     }
 
     /// Its children, in order.
@@ -128,12 +124,9 @@ impl<'a> Node<'a> {
 
     /// Its `phandle`.
     pub fn phandle(&self) -> Option<u32> {
-        let property = self
-            .property("phandle")
-            .or_else(|| self.property("linux,phandle"));
-        property?
-            .u32()
-            .filter(|handle| !matches!(*handle, 0 | u32::MAX))
+        let is_phandle = |one: &Property<'_>| one.is("phandle") || one.is("linux,phandle");
+        let handle = self.properties().find(is_phandle)?.u32();
+        handle.filter(|handle| !matches!(*handle, 0 | u32::MAX))
     }
 
     /// The error that says what is wrong with its property `name`.
@@ -185,24 +178,21 @@ impl Eq for Node<'_> {}
 
 impl fmt::Debug for Node<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path())
+        fmt::Display::fmt(self, f)
     }
 }
 
-/// A node's full path, printed.
-#[derive(Clone, Copy)]
-pub struct Path<'a>(Node<'a>);
-
-impl fmt::Display for Path<'_> {
+/// A node prints as its full path.
+impl fmt::Display for Node<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (line, depth) = self.0.line();
+        let (line, depth) = self.line();
         if depth == 0 {
             return write!(f, "/");
         }
         for offset in line.iter().take(depth).skip(1) {
-            write!(f, "/{}", Node::at(self.0.fdt, *offset).name())?;
+            write!(f, "/{}", Node::at(self.fdt, *offset).name())?;
         }
-        write!(f, "/{}", self.0.name())
+        write!(f, "/{}", self.name())
     }
 }
 

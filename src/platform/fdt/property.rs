@@ -2,15 +2,18 @@
 
 use core::fmt;
 
+use super::c_string;
+
 /// A property: its name and its bytes, which stay where they are in the blob.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Property<'a> {
-    name: &'a str,
+    /// The strings block from its name on: a walk passes by many names that nobody reads.
+    name: &'a [u8],
     value: Value<'a>,
 }
 
 impl<'a> Property<'a> {
-    pub(super) fn new(name: &'a str, value: &'a [u8]) -> Self {
+    pub(super) fn new(name: &'a [u8], value: &'a [u8]) -> Self {
         Self {
             name,
             value: Value(value),
@@ -19,7 +22,13 @@ impl<'a> Property<'a> {
 
     /// Its name.
     pub fn name(&self) -> &'a str {
-        self.name
+        c_string(self.name).unwrap_or("")
+    }
+
+    /// Whether it is called `name`.
+    pub fn is(&self, name: &str) -> bool {
+        let rest = self.name.strip_prefix(name.as_bytes());
+        rest.is_some_and(|rest| rest.first() == Some(&0))
     }
 
     /// Its value, which prints itself.
@@ -73,6 +82,12 @@ impl<'a> Property<'a> {
     }
 }
 
+impl fmt::Debug for Property<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}", self.name(), self.value)
+    }
+}
+
 /// The strings of a list.
 #[derive(Clone)]
 pub struct Strings<'a>(Option<&'a str>);
@@ -123,7 +138,7 @@ const SHOWN_CELLS: usize = 8;
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let property = Property {
-            name: "",
+            name: &[],
             value: *self,
         };
         let printable = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);

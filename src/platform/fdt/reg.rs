@@ -26,7 +26,11 @@ impl<'a> Node<'a> {
     /// Its `reg`: pairs of address and size in the parent's address space. An error where it is
     /// missing, empty or cut off within a pair.
     pub fn reg(&self) -> Result<Reg<'a>, Odd<'a>> {
-        let (address, size) = match self.parent() {
+        self.reg_in(self.parent())
+    }
+
+    fn reg_in(&self, parent: Option<Node<'a>>) -> Result<Reg<'a>, Odd<'a>> {
+        let (address, size) = match parent {
             Some(parent) => parent.child_cells()?,
             None => (2, 1),
         };
@@ -45,11 +49,9 @@ impl<'a> Node<'a> {
     /// Pair `index` of its `reg` as physical address and size, translated by the `ranges` of
     /// every bus between it and the root.
     pub fn mmio(&self, index: usize) -> Result<(u64, u64), Odd<'a>> {
-        let (mut address, size) = self
-            .reg()?
-            .nth(index)
-            .ok_or_else(|| self.odd("reg", "one more pair"))?;
         let mut bus = self.parent();
+        let pair = self.reg_in(bus)?.nth(index);
+        let (mut address, size) = pair.ok_or_else(|| self.odd("reg", "one more pair"))?;
         while let Some((node, parent)) = bus.and_then(|bus| Some((bus, bus.parent()?))) {
             address = node.through_ranges(parent, address, size)?;
             bus = Some(parent);

@@ -44,7 +44,7 @@ fn error(bytes: &[u8]) -> String {
 fn nodes_come_in_order_with_their_paths() {
     let blob = sample().blob();
     let tree = Fdt::new(&blob).unwrap();
-    let paths: Vec<_> = tree.nodes().map(|node| node.path().to_string()).collect();
+    let paths: Vec<_> = tree.nodes().map(|node| node.to_string()).collect();
     assert_eq!(
         paths,
         [
@@ -164,7 +164,7 @@ fn values_print_as_in_a_source_file() {
 
 #[test]
 fn forms_of_a_value_are_told_apart() {
-    let property = |bytes| Property::new("p", bytes);
+    let property = |bytes| Property::new(b"p\0", bytes);
     assert_eq!(property(&[0, 0, 1, 0]).u32(), Some(256));
     assert_eq!(property(&[0, 0, 1]).u32(), None);
     assert_eq!(
@@ -199,7 +199,7 @@ fn long_names_of_nodes_are_read() {
             .blob();
         let tree = Fdt::new(&blob).unwrap();
         assert_eq!(
-            tree.phandle(3).unwrap().path().to_string(),
+            tree.phandle(3).unwrap().to_string(),
             format!("/{name}/inner")
         );
         assert_eq!(tree.phandle(4).unwrap().name(), "after");
@@ -245,7 +245,7 @@ fn a_blob_may_be_followed_by_other_bytes_but_not_be_cut_short() {
     assert_eq!(
         error(&bytes[..size - 1]),
         format!(
-            "device tree: totalsize: found {size} bytes, wanted 40 to {}, the bytes there are",
+            "device tree: totalsize: found {size} bytes, wanted 40 to {}, all there are",
             size - 1
         )
     );
@@ -260,7 +260,7 @@ fn headers_are_checked() {
     };
     assert_eq!(
         error(&[0; 12]),
-        "device tree: found 12 bytes, wanted a header of 40 bytes"
+        "device tree: found 12 bytes, wanted a header of 40"
     );
     assert_eq!(
         change(0, 5),
@@ -268,10 +268,10 @@ fn headers_are_checked() {
     );
     assert!(change(1, 20).contains("totalsize: found 20 bytes"));
     assert!(change(2, u32::MAX - 3).contains("structure block: found"));
-    assert!(change(2, 2).contains("structure block: found it at offset 0x2"));
+    assert!(change(2, 2).contains("structure block: found it at 0x2"));
     assert!(change(3, u32::MAX).contains("strings block: found"));
-    assert!(change(4, u32::MAX - 7).contains("memory reservations: found 0 bytes at offset"));
-    assert!(change(4, 4).contains("memory reservations: found it at offset 0x4"));
+    assert!(change(4, u32::MAX - 7).contains("memory reservations: found 0 bytes at"));
+    assert!(change(4, 4).contains("memory reservations: found it at 0x4"));
     assert_eq!(
         change(5, 16),
         "device tree: found version 16, compatible with 16, wanted version 17"
@@ -361,18 +361,9 @@ fn structure_blocks_are_checked() {
         &[1, 0, 3, u32::MAX, 0, 2, 9],
         "found a property of 4294967295 bytes",
     );
-    case(
-        &[1, 0, 3, 0, 4, 2, 9],
-        "found no property name at 0x4 of the strings",
-    );
-    case(
-        &[1, 0, 3, 0, 1, 2, 9],
-        "found no property name at 0x1 of the strings",
-    );
-    case(
-        &[1, 0, 3, 0, 2, 2, 9],
-        "found no property name at 0x2 of the strings",
-    );
+    case(&[1, 0, 3, 0, 4, 2, 9], "found no property name at 0x4,");
+    case(&[1, 0, 3, 0, 1, 2, 9], "found no property name at 0x1,");
+    case(&[1, 0, 3, 0, 2, 2, 9], "found no property name at 0x2,");
     case(&[1, 0, 1, 0, 2, 2, 9], "offset 0x40: found no node name");
     case(&[1, 0x6161_6161], "offset 0x38: found no node name");
     case(&[1, 0x2f00_0000, 2, 9], "offset 0x38: found no node name");
@@ -386,7 +377,7 @@ fn structure_blocks_are_checked() {
     assert_eq!(error(&structure(&deep(MAX_DEPTH))), "no error");
     case(
         &deep(MAX_DEPTH + 1),
-        "found a node nested too deep, wanted at most 64 levels",
+        "found a node, wanted at most 64 levels",
     );
 }
 
@@ -398,7 +389,7 @@ fn the_deepest_tree_knows_its_paths() {
     let blob = Blob::new(&structure(&words));
     let tree = Fdt::new(&blob).unwrap();
     let last = tree.nodes().last().unwrap();
-    assert_eq!(last.path().to_string(), "/n".repeat(MAX_DEPTH - 1));
+    assert_eq!(last.to_string(), "/n".repeat(MAX_DEPTH - 1));
     assert!(last.is_enabled());
 }
 
@@ -411,16 +402,16 @@ fn an_unterminated_reservation_block_is_an_error() {
     bytes.resize(offset as usize + 16, 0xff);
     bytes[4..8].copy_from_slice(&(offset + 16).to_be_bytes());
     bytes[16..20].copy_from_slice(&offset.to_be_bytes());
-    assert!(error(&bytes).contains("wanted an entry of zeros"));
+    assert!(error(&bytes).contains("wanted a zero entry"));
 }
 
 /// Uses everything that a tree offers.
 fn walk(tree: Fdt<'_>) {
     let mut text = String::new();
     for node in tree.nodes().take(200) {
-        text.push_str(&node.path().to_string());
-        let found = tree.node(&node.path().to_string());
-        assert!(found.is_some(), "{}", node.path());
+        text.push_str(&node.to_string());
+        let found = tree.node(&node.to_string());
+        assert!(found.is_some(), "{}", node);
         for property in node.properties() {
             text.push_str(&format!("{} {}", property.name(), property.value()));
             let _ = (property.u32(), property.number(), property.string());

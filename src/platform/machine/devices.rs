@@ -1,6 +1,6 @@
 //! The devices that the hypervisor drives itself: interrupt controller, timers, console, PSCI.
 
-use super::{MAX_REDISTRIBUTOR_REGIONS, MachineError, Region};
+use super::{MAX_REDISTRIBUTOR_REGIONS, MachineError, Place, Region};
 use crate::memory::Pa;
 use crate::platform::fdt::{Fdt, Node, Odd};
 use crate::platform::list::List;
@@ -17,6 +17,8 @@ pub struct Gic {
     pub redistributor_stride: Option<u64>,
     /// INTID of the maintenance interrupt.
     pub maintenance: u32,
+    /// Cells of an interrupt specifier: three, or four where PPIs are partitioned.
+    pub interrupt_cells: usize,
 }
 
 /// INTIDs of the architected timers.
@@ -93,13 +95,15 @@ pub(super) fn gic<'a>(tree: &Fdt<'a>) -> Result<Gic, MachineError<'a>> {
         return Err(match find(tree, &OLD) {
             Some(old) => old.odd("compatible", "\"arm,gic-v3\" (QEMU: -M virt,gic-version=3)"),
             None => {
-                return Err(MachineError::NoNode {
-                    wanted: "compatible \"arm,gic-v3\"",
-                });
+                return Err(MachineError::NoNode("compatible \"arm,gic-v3\""));
             }
         }
         .into());
     };
+    let cells = node.optional("#interrupt-cells", "3 or 4", |property| {
+        property.u32().filter(|cells| matches!(cells, 3 | 4))
+    })?;
+    let interrupt_cells = cells.unwrap_or(3) as usize;
     let count = node.optional("#redistributor-regions", "1 to 8", |property| {
         property
             .u32()
@@ -107,11 +111,11 @@ pub(super) fn gic<'a>(tree: &Fdt<'a>) -> Result<Gic, MachineError<'a>> {
     })?;
     let mut redistributors = List::new();
     for index in 1..=count.unwrap_or(1) as usize {
-        let full = MachineError::TooMany {
-            node: Some(node),
-            what: "redistributor regions",
-            limit: MAX_REDISTRIBUTOR_REGIONS,
-        };
+        let full = MachineError::TooMany(
+            Place(Some(node)),
+            "redistributor regions",
+            MAX_REDISTRIBUTOR_REGIONS,
+        );
         redistributors
             .push(registers(node, index)?)
             .map_err(|_| full)?;
@@ -131,15 +135,18 @@ pub(super) fn gic<'a>(tree: &Fdt<'a>) -> Result<Gic, MachineError<'a>> {
         maintenance: interrupt(
             node,
             0,
+            interrupt_cells,
             "the maintenance interrupt (QEMU: virtualization=on)",
         )?,
+        interrupt_cells,
     })
 }
 
-pub(super) fn timer<'a>(tree: &Fdt<'a>) -> Result<TimerInterrupts, MachineError<'a>> {
-    let missing = MachineError::NoNode {
-        wanted: "compatible \"arm,armv8-timer\" (QEMU: a 64-bit -cpu, such as cortex-a72)",
-    };
+/// The timers, whose interrupts go to `gic`.
+pub(super) fn timer<'a>(tree: &Fdt<'a>, gic: &Gic) -> Result<TimerInterrupts, MachineError<'a>> {
+    let missing = MachineError::NoNode(
+        "compatible \"arm,armv8-timer\" (QEMU: a 64-bit -cpu, such as cortex-a72)",
+    );
     let node = find(tree, &["arm,armv8-timer"]).ok_or(missing)?;
     // In this order by the binding; `interrupt-names` may give another one.
     let names = node
@@ -152,6 +159,7 @@ pub(super) fn timer<'a>(tree: &Fdt<'a>) -> Result<TimerInterrupts, MachineError<
         interrupt(
             node,
             named.unwrap_or(place),
+            gic.interrupt_cells,
             "four interrupts of three cells each",
         )
     };
@@ -165,16 +173,14 @@ pub(super) fn timer<'a>(tree: &Fdt<'a>) -> Result<TimerInterrupts, MachineError<
 
 /// The PL011 that `/chosen/stdout-path` leads to, by its path or an alias.
 pub(super) fn console<'a>(tree: &Fdt<'a>) -> Result<Uart, MachineError<'a>> {
-    let missing = MachineError::NoNode {
-        wanted: "/chosen with stdout-path",
-    };
+    let missing = MachineError::NoNode("/chosen with stdout-path");
     let chosen = tree.node("/chosen").ok_or(missing)?;
     let value = chosen.required("stdout-path", "the path or alias of a PL011", |p| {
         p.string()
     })?;
     // Behind a colon come options for the driver, such as the baud rate.
     let path = value.split_once(':').map_or(value, |(path, _)| path);
-    let node = tree.node(path).ok_or(MachineError::NoSuchPath { path })?;
+    let node = tree.node(path).ok_or(MachineError::NoSuchPath(path))?;
     if !node.is_compatible("arm,pl011") {
         return Err(node
             .odd(
@@ -190,7 +196,7 @@ pub(super) fn console<'a>(tree: &Fdt<'a>) -> Result<Uart, MachineError<'a>> {
     }
     Ok(Uart {
         registers: registers(node, 0)?,
-        intid: interrupt(node, 0, "one interrupt")?,
+        intid: interrupt(node, 0, 3, "one interrupt")?,
     })
 }
 
@@ -219,15 +225,18 @@ pub(super) fn psci<'a>(tree: &Fdt<'a>) -> Result<Option<Psci>, MachineError<'a>>
 ///
 /// A specifier's first cell is the kind, the second a number within it, the third the trigger.
 /// Source: the `arm,gic-v3` binding; INTID ranges of GIC IHI 0069, section 2.2.
-fn interrupt<'a>(node: Node<'a>, index: usize, wanted: &'static str) -> Result<u32, Odd<'a>> {
+fn interrupt<'a>(
+    node: Node<'a>,
+    index: usize,
+    cells: usize,
+    wanted: &'static str,
+) -> Result<u32, Odd<'a>> {
     let (name, cells_each, skip) = match node.property("interrupts") {
-        Some(_) => ("interrupts", specifier_cells(node), 0),
+        Some(_) => ("interrupts", cells, 0),
         // Each specifier follows its controller's phandle.
-        None if node.property("interrupts-extended").is_some() => (
-            "interrupts-extended",
-            specifier_cells(node).saturating_add(1),
-            1,
-        ),
+        None if node.property("interrupts-extended").is_some() => {
+            ("interrupts-extended", cells.saturating_add(1), 1)
+        }
         None => return Err(node.odd("interrupts", wanted)),
     };
     node.required(name, wanted, |property| {
@@ -245,14 +254,4 @@ fn interrupt<'a>(node: Node<'a>, index: usize, wanted: &'static str) -> Result<u
             _ => None,
         }
     })
-}
-
-/// How many cells a specifier has: `#interrupt-cells` of the controller, which the node or an
-/// ancestor names. A GICv3 has three, or four where PPIs are partitioned.
-fn specifier_cells(node: Node<'_>) -> usize {
-    let mut up = core::iter::successors(Some(node), Node::parent);
-    let parent = up.find_map(|node| node.property("interrupt-parent")?.u32());
-    let controller = parent.and_then(|handle| node.tree().phandle(handle));
-    let cells = controller.and_then(|node| node.property("#interrupt-cells")?.u32());
-    cells.filter(|cells| matches!(cells, 3 | 4)).unwrap_or(3) as usize
 }

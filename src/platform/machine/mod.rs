@@ -16,7 +16,7 @@ mod ram;
 mod tests;
 
 pub use devices::{Gic, Psci, PsciMethod, PsciVersion, TimerInterrupts, Uart};
-pub use error::MachineError;
+pub use error::{MachineError, Place};
 pub use ram::{Region, UsableRam};
 
 use super::fdt::{Fdt, Node};
@@ -74,13 +74,14 @@ impl<'a> Machine<'a> {
         let (cpus, cpus_left_out) = cpus(tree)?;
         let chosen = tree.node("/chosen");
         let ram = ram::ram(tree)?;
+        let gic = devices::gic(tree)?;
         Ok(Self {
             ram,
             reserved: ram::reserved(tree)?,
             cpus,
             cpus_left_out,
-            gic: devices::gic(tree)?,
-            timer: devices::timer(tree)?,
+            timer: devices::timer(tree, &gic)?,
+            gic,
             console: Self::console(tree)?,
             psci: Self::psci(tree)?,
             initrd: initrd(chosen, &ram)?,
@@ -128,9 +129,7 @@ impl<'a> Machine<'a> {
 
 /// The usable pCPUs, and how many there are beyond the capacity.
 fn cpus<'a>(tree: &Fdt<'a>) -> Result<(List<Cpu, MAX_CPUS>, usize), MachineError<'a>> {
-    let missing = MachineError::NoNode {
-        wanted: "/cpus with a node of device_type \"cpu\"",
-    };
+    let missing = MachineError::NoNode("/cpus with a node of device_type \"cpu\"");
     let parent = tree.node("/cpus").ok_or(missing)?;
     let mut cpus = List::new();
     let mut left_out = 0usize;
@@ -148,11 +147,7 @@ fn cpus<'a>(tree: &Fdt<'a>) -> Result<(List<Cpu, MAX_CPUS>, usize), MachineError
             psci,
         };
         if let Some(twin) = cpus.iter().position(|other: &Cpu| other.mpidr == cpu.mpidr) {
-            return Err(MachineError::CpuTwice {
-                node,
-                mpidr: cpu.mpidr,
-                first: twin,
-            });
+            return Err(MachineError::CpuTwice(node, cpu.mpidr, twin));
         }
         if cpus.push(cpu).is_err() {
             left_out = left_out.saturating_add(1);

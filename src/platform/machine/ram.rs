@@ -1,6 +1,6 @@
 //! Memory: what there is, what is reserved, and what is left.
 
-use super::{MAX_RAM, MAX_RESERVED, MachineError, has_type};
+use super::{MAX_RAM, MAX_RESERVED, MachineError, Place, has_type};
 use crate::memory::{PAGE_SIZE, Pa, align_up};
 use crate::platform::fdt::{Fdt, Node};
 use crate::platform::list::List;
@@ -47,9 +47,9 @@ pub(super) fn ram<'a>(tree: &Fdt<'a>) -> Result<List<Region, MAX_RAM>, MachineEr
         push_reg(&mut ram, node, "RAM regions")?;
     }
     if ram.is_empty() {
-        return Err(MachineError::NoNode {
-            wanted: "device_type \"memory\" with a size above 0",
-        });
+        return Err(MachineError::NoNode(
+            "device_type \"memory\" with a size above 0",
+        ));
     }
     Ok(ram)
 }
@@ -99,17 +99,14 @@ fn push<'a, const N: usize>(
     size: u64,
 ) -> Result<(), MachineError<'a>> {
     if base.checked_add(size).is_none() {
-        return Err(MachineError::RegionEnd { node, base, size });
+        return Err(MachineError::RegionEnd(Place(node), base, size));
     }
     let region = Region {
         base: Pa::new(base),
         size,
     };
-    list.push(region).map_err(|_| MachineError::TooMany {
-        node,
-        what,
-        limit: N,
-    })
+    list.push(region)
+        .map_err(|_| MachineError::TooMany(Place(node), what, N))
 }
 
 /// The RAM that is left when the reserved and the claimed regions are taken out.

@@ -68,14 +68,8 @@ pub struct VmConfig<'a> {
 impl<'a> VmConfig<'a> {
     /// Plans what goes where in its RAM.
     pub fn plan(&self) -> Result<LoadPlan<'a>, Fault<'a>> {
-        let room = tree::room(self).map_err(|error| Fault::Tree {
-            vm: self.name,
-            error,
-        })?;
-        LoadPlan::new(self, room).map_err(|error| Fault::Image {
-            vm: self.name,
-            error,
-        })
+        let room = tree::room(self).map_err(|error| Fault::Tree(self.name, error))?;
+        LoadPlan::new(self, room).map_err(|error| Fault::Image(self.name, error))
     }
 
     /// Its RAM in bytes.
@@ -149,7 +143,7 @@ impl<'a> Description<'a> {
             let twin = vms.iter().flatten().any(|vm| vm.name == node.name());
             let vm = self.vm(node, limits).and_then(|mut vm| {
                 if twin {
-                    return Err(Fault::NameTwice { node });
+                    return Err(Fault::NameTwice(node));
                 }
                 vm.bootargs = bootargs(vm.name).unwrap_or(vm.bootargs);
                 vm.plan()?;
@@ -246,7 +240,7 @@ fn check_name(node: Node<'_>) -> Result<(), Fault<'_>> {
     let name = node.name();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b",._+-".contains(&byte);
     if name.len() > MAX_NAME || !name.bytes().all(plain) || name == OWN_NAME {
-        return Err(Fault::Name { node });
+        return Err(Fault::Name(node));
     }
     Ok(())
 }
@@ -282,14 +276,10 @@ fn check_known(node: Node<'_>) -> Result<(), Fault<'_>> {
             .iter()
             .min_by_key(|known| distance(known, property.name()));
         let nearest = nearest.filter(|known| distance(known, property.name()) <= known.len() / 2);
-        return Err(Fault::Unknown {
-            node,
-            property,
-            nearest: nearest.copied(),
-        });
+        return Err(Fault::Unknown(node, property, nearest.copied()));
     }
     match node.children().next() {
-        Some(child) => Err(Fault::Child { node: child }),
+        Some(child) => Err(Fault::Child(child)),
         None if matches!(
             node.property("status").map(|s| s.string()),
             None | Some(Some("okay"))

@@ -24,10 +24,9 @@ pub(super) fn is_elf(file: &[u8]) -> bool {
 
 fn bytes<const N: usize>(file: &[u8], offset: usize) -> Result<[u8; N], ImageError> {
     let found = file.get(offset..).and_then(|rest| rest.first_chunk());
-    found.copied().ok_or(ImageError::ElfTruncated {
-        offset: offset as u64,
-        size: file.len(),
-    })
+    found
+        .copied()
+        .ok_or(ImageError::ElfTruncated(offset as u64, file.len()))
 }
 
 fn u16_at(file: &[u8], offset: usize) -> Result<u16, ImageError> {
@@ -49,14 +48,14 @@ struct Loadable<'a> {
 pub(super) fn load<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), ImageError> {
     let file = vm.kernel;
     if !is_elf(file) {
-        return Err(ImageError::NoElf { size: file.len() });
+        return Err(ImageError::NoElf(file.len()));
     }
     let (kind, machine) = (u16_at(file, 16)?, u16_at(file, 18)?);
     if file.get(4..6) != Some(CLASS_AND_DATA)
         || machine != EM_AARCH64
         || !EXECUTABLE.contains(&kind)
     {
-        return Err(ImageError::ElfKind { kind, machine });
+        return Err(ImageError::ElfKind(kind, machine));
     }
     let mut entry = u64_at(file, 24)?;
     let mut segments: Vec<Segment<'a>> = Vec::new();
@@ -71,7 +70,7 @@ pub(super) fn load<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Ima
             _ => {}
         }
         if segments.len() == MAX_SEGMENTS {
-            return Err(ImageError::ElfSegments { most: MAX_SEGMENTS });
+            return Err(ImageError::ElfSegments(MAX_SEGMENTS));
         }
         segments.push(loadable.segment);
     }
@@ -88,15 +87,12 @@ pub(super) fn load<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Ima
 fn program_header(file: &[u8], index: usize) -> Result<Option<Loadable<'_>>, ImageError> {
     let (table, each) = (u64_at(file, 32)?, usize::from(u16_at(file, 54)?));
     if each < HEADER {
-        return Err(ImageError::ElfHeaderSize { found: each });
+        return Err(ImageError::ElfHeaderSize(each));
     }
     let at = usize::try_from(table)
         .ok()
         .and_then(|table| table.checked_add(index * each));
-    let at = at.ok_or(ImageError::ElfTruncated {
-        offset: table,
-        size: file.len(),
-    })?;
+    let at = at.ok_or(ImageError::ElfTruncated(table, file.len()))?;
     let header: [u8; HEADER] = bytes(file, at)?;
     if !header.starts_with(&PT_LOAD.to_le_bytes()) {
         return Ok(None);
@@ -116,12 +112,7 @@ fn program_header(file: &[u8], index: usize) -> Result<Option<Loadable<'_>>, Ima
         Some(end) => file.get(offset as usize..end as usize),
         None => None,
     };
-    let bytes = bytes.ok_or(ImageError::ElfSegment {
-        offset,
-        in_file,
-        size,
-        file: file.len(),
-    })?;
+    let bytes = bytes.ok_or(ImageError::ElfSegment(offset, in_file, size, file.len()))?;
     Ok(Some(Loadable {
         vaddr,
         segment: Segment {

@@ -36,12 +36,12 @@ fn number(file: &[u8], offset: usize) -> u64 {
 pub(super) fn load<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), ImageError> {
     let file = vm.kernel;
     if !is_image(file) {
-        return Err(ImageError::NoImage { size: file.len() });
+        return Err(ImageError::NoImage(file.len()));
     }
     let flags = number(file, FLAGS);
     let (text_offset, image_size) = match number(file, IMAGE_SIZE) {
         0 => (OLD_TEXT_OFFSET, 0),
-        _ if flags & BIG_ENDIAN != 0 => return Err(ImageError::BigEndianImage { flags }),
+        _ if flags & BIG_ENDIAN != 0 => return Err(ImageError::BigEndianImage(flags)),
         image_size => (number(file, TEXT_OFFSET), image_size),
     };
     // As QEMU does: an image that would begin in the first page goes one block higher.
@@ -57,12 +57,9 @@ pub(super) fn load<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Ima
     let load = vm
         .load_address
         .or(start)
-        .ok_or(ImageError::TextOffset { found: text_offset })?;
+        .ok_or(ImageError::TextOffset(text_offset))?;
     if load.wrapping_sub(text_offset) & (BLOCK_SIZE - 1) != 0 {
-        return Err(ImageError::ImageAlignment {
-            found: load,
-            text_offset,
-        });
+        return Err(ImageError::ImageAlignment(load, text_offset));
     }
     let size = image_size.max(file.len() as u64);
     Ok((

@@ -148,10 +148,10 @@ impl<'a> LoadPlan<'a> {
             Format::Elf => elf::load(vm)?,
             Format::Raw => raw(vm)?,
         };
-        check_kernel(&kernel, ram)?;
+        check_kernel(vm, &kernel, ram)?;
         let entry = vm.entry_address.unwrap_or(entry);
         if entry & 3 != 0 || !kernel.iter().any(|segment| segment.contains(entry)) {
-            return Err(ImageError::Entry { found: entry });
+            return Err(ImageError::Entry(entry));
         }
         let initrd = place_initrd(vm, &kernel, ram)?;
         let tree_room = align_up(tree_room, PAGE_SIZE).unwrap_or(u64::MAX);
@@ -184,12 +184,15 @@ fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), ImageError> {
 }
 
 /// All segments lie in RAM, and none lies on another.
-fn check_kernel(kernel: &[Segment<'_>], ram: Ram) -> Result<(), ImageError> {
+fn check_kernel(vm: &VmConfig<'_>, kernel: &[Segment<'_>], ram: Ram) -> Result<(), ImageError> {
     for (index, segment) in kernel.iter().enumerate() {
         let (start, size) = (segment.ipa.get(), segment.size);
         if !ram.holds(start, size) {
             let (from, to) = (ram.start, ram.end);
+            let told = vm.load_address.is_some();
+            let property = if told { "load-address" } else { "kernel" };
             return Err(ImageError::KernelPlace {
+                property,
                 start,
                 size,
                 from,
@@ -198,11 +201,7 @@ fn check_kernel(kernel: &[Segment<'_>], ram: Ram) -> Result<(), ImageError> {
         }
         let mut before = kernel.iter().take(index);
         if let Some(other) = before.find(|other| other.overlaps(segment)) {
-            return Err(ImageError::Overlap {
-                start,
-                size,
-                other: other.ipa.get(),
-            });
+            return Err(ImageError::Overlap(start, size, other.ipa.get()));
         }
     }
     Ok(())
@@ -227,10 +226,10 @@ fn place_initrd<'a>(
     let lowest = above(kernel).unwrap_or(ram.end);
     let fits = |start: &u64| ram.holds(*start, size);
     let places = [lowest.max(distant(ram)), lowest];
-    let place = places.into_iter().find(fits).ok_or(ImageError::Initrd {
-        size,
-        left: ram.end.saturating_sub(lowest),
-    })?;
+    let place = places
+        .into_iter()
+        .find(fits)
+        .ok_or(ImageError::Initrd(size, ram.end.saturating_sub(lowest)))?;
     Ok(Some(Segment {
         ipa: Ipa::new(place),
         bytes,
@@ -271,8 +270,7 @@ fn place_tree(
     let place = [ram.start, lowest.max(distant), lowest]
         .into_iter()
         .find(free);
-    place.map(Ipa::new).ok_or(ImageError::TreePlace {
-        size: room,
-        left: ram.end.saturating_sub(lowest),
-    })
+    place
+        .map(Ipa::new)
+        .ok_or(ImageError::TreePlace(room, ram.end.saturating_sub(lowest)))
 }

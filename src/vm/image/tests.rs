@@ -164,8 +164,7 @@ fn an_images_faults_are_named() {
     odd.load_address = Some(BASE + 0x8_0000);
     assert_eq!(
         fault(&odd),
-        "load-address: found 0x40080000, wanted a multiple of 2 MiB and the Image's \
-         text_offset, 0x0"
+        "load-address: found 0x40080000, wanted a multiple of 2 MiB and text_offset, 0x0"
     );
     odd.load_address = Some(BASE + 4 * MIB);
     assert_eq!(places(&odd).1, BASE + 4 * MIB);
@@ -199,7 +198,7 @@ fn a_raw_image_goes_and_starts_where_it_is_told() {
         );
     }
     vm.load_address = Some(u64::MAX - 10);
-    assert!(fault(&vm).starts_with("kernel: found 0x1000 bytes to go to 0xfffffffffffffff5"));
+    assert!(fault(&vm).starts_with("load-address: found 0x1000 bytes to go to 0xfffffffffffffff5"));
     vm.load_address = Some(BASE + 16 * MIB - 0xfff);
     assert!(fault(&vm).contains("wanted them within RAM"));
 }

@@ -9,8 +9,8 @@ mod patch;
 mod tests;
 
 use alloc::vec::Vec;
-use core::fmt;
 
+use thiserror::Error;
 use vm_fdt::FdtWriter;
 
 use super::description::VmConfig;
@@ -22,47 +22,27 @@ use super::layout::{
 use crate::platform::fdt::{FdtError, Node, Odd};
 
 /// Why a guest has no tree.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Error)]
 pub enum TreeError<'a> {
     /// The user's tree is none.
+    #[error("device-tree: {0}")]
     Blob(FdtError),
     /// A node of the user's tree cannot be kept or patched.
+    #[error("device-tree: {0}")]
     Property(Odd<'a>),
-    /// A name in the user's tree that the specification does not allow.
-    Name {
-        /// The node that has it, or a property of it.
-        node: Node<'a>,
-        /// The name.
-        name: &'a str,
-    },
-    /// The tree came out larger than the plan has room for.
-    Room {
-        /// Its size in bytes.
-        found: u64,
-        /// The room.
-        most: u64,
-    },
+    /// A name in the user's tree that the specification does not allow: the node that has it, or
+    /// has a property of this name.
+    #[error(
+        "device-tree: {0}: found the name {1}, wanted at most 31 of the characters that the \
+             specification allows"
+    )]
+    Name(Node<'a>, &'a str),
+    /// The tree came out larger than the plan has room for: its size and the room, in bytes.
+    #[error("device-tree: found {0} bytes, wanted at most {1}")]
+    Room(u64, u64),
     /// The writer refused something that no tree should bring about.
+    #[error("device-tree: found a tree that cannot be written again, wanted another")]
     Writer,
-}
-
-impl fmt::Display for TreeError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Blob(error) => write!(f, "device-tree: {error}"),
-            Self::Property(odd) => write!(f, "device-tree: {odd}"),
-            Self::Name { node, name } => write!(
-                f,
-                "device-tree: {}: found the name {name}, wanted at most 31 of the characters that \
-                 the specification allows",
-                node.path()
-            ),
-            Self::Room { found, most } => {
-                write!(f, "device-tree: found {found} bytes, wanted at most {most}")
-            }
-            Self::Writer => write!(f, "device-tree: found a tree that cannot be written again"),
-        }
-    }
 }
 
 impl From<vm_fdt::Error> for TreeError<'_> {
@@ -107,10 +87,7 @@ pub fn build<'a>(
     };
     match tree.len() as u64 {
         size if size <= plan.tree_room => Ok(tree),
-        found => Err(TreeError::Room {
-            found,
-            most: plan.tree_room,
-        }),
+        found => Err(TreeError::Room(found, plan.tree_room)),
     }
 }
 

@@ -184,7 +184,7 @@ impl Patcher<'_, '_> {
         let name = node.name();
         self.writer
             .begin_node(name)
-            .map_err(|_| TreeError::Name { node, name })
+            .map_err(|_| TreeError::Name(node, name))
     }
 
     fn property<'t>(
@@ -194,6 +194,6 @@ impl Patcher<'_, '_> {
     ) -> Result<(), TreeError<'t>> {
         let name = property.name();
         let written = self.writer.property(name, property.bytes());
-        written.map_err(|_| TreeError::Name { node, name })
+        written.map_err(|_| TreeError::Name(node, name))
     }
 }

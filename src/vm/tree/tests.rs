@@ -157,7 +157,7 @@ fn lines(tree: &Fdt<'_>) -> Vec<String> {
     let line = |property: Property<'_>| std::format!("{}={}", property.name(), property.value());
     let node = |node: Node<'_>| {
         let properties: Vec<_> = node.properties().map(line).collect();
-        std::format!("{} {}", node.path(), properties.join(" "))
+        std::format!("{} {}", node, properties.join(" "))
     };
     tree.nodes().map(node).collect()
 }

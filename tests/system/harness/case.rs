@@ -9,8 +9,9 @@ use mezzanine_tools::{
 };
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -113,11 +114,6 @@ impl Case {
         self
     }
 
-    /// All pCPUs in turns on one host thread: none gets more of the host than another.
-    pub fn taking_turns(self) -> Self {
-        self.qemu(&["-accel", "tcg,thread=single"])
-    }
-
     /// Virtual time by the instruction: a run is the same every time.
     pub fn counting_instructions(mut self) -> Self {
         self.machine.properties.push("dtb-randomness=off".into());
@@ -191,8 +187,10 @@ impl Talk {
                 self.heard = heard;
                 Ok(())
             }
-            None => Err(Outcome::new(End::TimedOut, &self.session.raw)
-                .failure(format!("waited for `{text}`"))),
+            None => {
+                Err(Outcome::new(End::TimedOut, &self.session)
+                    .failure(format!("waited for `{text}`")))
+            }
         }
     }
 
@@ -201,10 +199,21 @@ impl Talk {
         Ok(self.session.send(text)?)
     }
 
+    /// Waits until QEMU has made a file: a socket of its own.
+    pub fn wait_for_file(&mut self, path: &str) -> Result<(), Failure> {
+        while !Path::new(path).exists() {
+            if Instant::now() > self.deadline {
+                return Err(Failure::new(format!("{path}: waited for it in vain")));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Waits for the end.
     pub fn finish(mut self) -> Result<Outcome, Failure> {
         let end = self.session.finish(Some(self.deadline))?;
-        Ok(Outcome::new(end, &self.session.raw))
+        Ok(Outcome::new(end, &self.session))
     }
 }
 

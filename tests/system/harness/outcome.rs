@@ -1,6 +1,6 @@
 //! What a case printed and how it ended, and the assertions on it.
 
-use mezzanine_tools::session::{End, shown};
+use mezzanine_tools::session::{End, Session, shown};
 use std::fmt;
 
 use super::Verdict;
@@ -54,15 +54,18 @@ pub struct Outcome {
     /// Everything on the console, as it came.
     pub raw: String,
     lines: Vec<String>,
+    complaints: String,
 }
 
 impl Outcome {
     /// Takes the console apart.
-    pub fn new(end: End, raw: &[u8]) -> Self {
+    pub fn new(end: End, session: &Session) -> Self {
+        let lines = session.raw.split(|&byte| byte == b'\n');
         Outcome {
             end,
-            raw: String::from_utf8_lossy(raw).into_owned(),
-            lines: raw.split(|&byte| byte == b'\n').map(shown).collect(),
+            raw: String::from_utf8_lossy(&session.raw).into_owned(),
+            lines: lines.map(shown).collect(),
+            complaints: String::from_utf8_lossy(&session.complaints).into_owned(),
         }
     }
 
@@ -70,7 +73,7 @@ impl Outcome {
     pub fn failure(&self, why: impl Into<String>) -> Failure {
         Failure {
             why: why.into(),
-            console: Some(self.raw.clone()),
+            console: Some(format!("{}\n{}", self.raw, self.complaints)),
         }
     }
 

@@ -58,7 +58,6 @@ pub fn wfi() {
 /// Tells the CPU that this is a spin loop.
 #[inline(always)]
 pub fn spin() {
-    core::hint::spin_loop();
     // SAFETY: a hint.
     unsafe { asm!("yield", options(nostack)) }
 }

@@ -98,11 +98,24 @@ to_el1:
     b.ne    9f
 
     // HCR_EL2: RW (bit 31), EL1 is AArch64; HCD (bit 29), HVC is UNDEFINED, for nobody is left at
-    // EL2 to answer. Nothing else is trapped, and there is no stage 2.
+    // EL2 to answer; ATA, API, APK (bits 56, 41, 40), memory tags and pointer authentication are
+    // not trapped. Nothing else is trapped either, and there is no stage 2.
     mov     x0, #0xa0000000
+    movk    x0, #0x0300, lsl #32
+    movk    x0, #0x0100, lsl #48
     msr     HCR_EL2, x0
-    mov     x0, #0x33ff             // CPTR_EL2: RES1 bits only, FP and SIMD not trapped
-    msr     CPTR_EL2, x0
+    // CPTR_EL2: no trap of FP and SIMD. TZ (bit 8) and TSM (bit 12) trap SVE and SME where the
+    // CPU has them, and are RES1 where it has not.
+    mov     x0, #0x33ff
+    mrs     x1, ID_AA64PFR0_EL1
+    ubfx    x1, x1, #32, #4
+    cbz     x1, 2f
+    bic     x0, x0, #(1 << 8)
+2:  mrs     x1, ID_AA64PFR1_EL1
+    ubfx    x1, x1, #24, #4
+    cbz     x1, 2f
+    bic     x0, x0, #(1 << 12)
+2:  msr     CPTR_EL2, x0
     mov     x0, #3                  // CNTHCTL_EL2: EL1 may use the physical counter and timer
     msr     CNTHCTL_EL2, x0
     msr     CNTVOFF_EL2, xzr        // virtual time is physical time

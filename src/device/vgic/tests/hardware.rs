@@ -59,10 +59,32 @@ impl Hardware {
         Some(lr::intid(value))
     }
 
-    /// ICC_EOIR0/1_EL1 of the interrupt that runs.
+    /// ICC_HPPIR0/1_EL1: what would be acknowledged, and its priority.
+    pub fn peek(&self) -> Option<(u32, u8)> {
+        let value = self.lrs[self.signalled()?];
+        Some((lr::intid(value), lr::priority(value)))
+    }
+
+    /// ICC_EOIR0/1_EL1 of the interrupt that runs. It is deactivated if the list register has
+    /// the priority that is dropped.
     pub fn end(&mut self, intid: u32) {
-        if self.running.pop().is_some() && !self.eoi_mode() {
+        let Some(dropped) = self.running.pop() else {
+            return;
+        };
+        let same = |&v: &u64| v & LR_ACTIVE != 0 && lr::intid(v) == intid;
+        let other = |&v: &u64| lr::priority(v) != dropped;
+        if !self.eoi_mode() && !self.lrs.iter().filter(|v| same(v)).any(other) {
             self.deactivate(intid);
+        }
+    }
+
+    /// A list register with HW=1 has an active physical interrupt behind it.
+    pub fn check_physical(&self) {
+        for value in &self.lrs {
+            if value & LR_HW != 0 && value & STATE != 0 {
+                assert!(self.physical.contains(&((value >> 32) as u16 & 0x1fff)));
+                assert_ne!(value & STATE, STATE, "active and pending with HW=1");
+            }
         }
     }
 

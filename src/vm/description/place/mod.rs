@@ -17,11 +17,7 @@ pub(super) fn memory(vms: Vms<'_, '_>, limits: &Limits) {
             Some(rest) => left = rest,
             None => {
                 let (found, left) = (vm.memory_mib, left / MIB);
-                *place = Err(Fault::Memory {
-                    vm: vm.name,
-                    found,
-                    left,
-                });
+                *place = Err(Fault::Memory(vm.name, found, left));
             }
         }
     }
@@ -62,7 +58,7 @@ pub(super) fn pcpus(vms: Vms<'_, '_>, limits: &Limits) {
             Some(placed) => (wishes, found, owners) = (more, with_this, placed),
             None => {
                 let found = vm.masks().first().copied().unwrap_or(0);
-                *place = Err(Fault::NoPcpu { vm: vm.name, found });
+                *place = Err(Fault::NoPcpu(vm.name, found));
             }
         }
     }

@@ -1,0 +1,163 @@
+//! A GIC without list registers: each interrupt a plain state machine (IHI 0069, section 4.1.2),
+//! searched from end to end. Slow, and too simple to be wrong.
+
+use std::vec::Vec;
+
+/// One interrupt.
+#[derive(Clone, Debug, Default)]
+pub struct Irq {
+    pub enabled: bool,
+    pub group1: bool,
+    pub edge: bool,
+    pub latch: bool,
+    pub level: bool,
+    /// The vCPU on which it is active.
+    pub active: Option<usize>,
+    pub priority: u8,
+    /// IROUTER, for an SPI.
+    pub router: u64,
+}
+
+impl Irq {
+    pub fn pending(&self) -> bool {
+        self.latch || (self.level && !self.edge)
+    }
+
+    /// A bit of the register at offset 0x80 × `register`.
+    pub fn read(&self, register: u64) -> bool {
+        match register {
+            1 => self.group1,
+            2 | 3 => self.enabled,
+            4 | 5 => self.pending(),
+            _ => self.active.is_some(),
+        }
+    }
+
+    /// Writes `set` to such a bit. Clearing the active state of what a guest is `running` would
+    /// leave it with an end that has no interrupt; it does not do that.
+    pub fn write(&mut self, register: u64, set: bool) {
+        match register {
+            1 => self.group1 = set,
+            2 => self.enabled = true,
+            3 => self.enabled = false,
+            4 => self.latch = true,
+            5 => self.latch = false,
+            _ => {}
+        }
+    }
+}
+
+/// Which interrupt: an SGI or PPI of a vCPU, or an SPI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    Private(usize, u32),
+    Spi(u32),
+}
+
+impl Name {
+    pub fn of(vcpu: usize, intid: u32) -> Self {
+        if intid < 32 {
+            Self::Private(vcpu, intid)
+        } else {
+            Self::Spi(intid)
+        }
+    }
+}
+
+/// All interrupts of a VM.
+pub struct Model {
+    private: Vec<Vec<Irq>>,
+    spis: Vec<Irq>,
+    pub groups: [bool; 2],
+    pub awake: Vec<bool>,
+}
+
+impl Model {
+    pub fn new(vcpus: usize, spis: usize) -> Self {
+        let sgi_edge = |i| Irq {
+            edge: i < 16,
+            ..Irq::default()
+        };
+        Self {
+            private: (0..vcpus)
+                .map(|_| (0..32).map(sgi_edge).collect())
+                .collect(),
+            spis: std::vec![Irq::default(); spis],
+            groups: [false; 2],
+            awake: std::vec![false; vcpus],
+        }
+    }
+
+    pub fn irq(&mut self, name: Name) -> &mut Irq {
+        match name {
+            Name::Private(vcpu, intid) => &mut self.private[vcpu][intid as usize],
+            Name::Spi(intid) => &mut self.spis[intid as usize - 32],
+        }
+    }
+
+    /// How many interrupts are active.
+    pub fn actives(&self) -> usize {
+        let all = self.private.iter().flatten().chain(&self.spis);
+        all.filter(|irq| irq.active.is_some()).count()
+    }
+
+    /// The input line of an interrupt.
+    pub fn drive(&mut self, name: Name, high: bool) {
+        let irq = self.irq(name);
+        irq.latch |= irq.edge && high && !irq.level;
+        irq.level = high;
+    }
+
+    /// The interrupts of bank `bank`, 0 being the private one of `vcpu`.
+    pub fn bank(&mut self, vcpu: usize, bank: usize) -> &mut [Irq] {
+        match bank {
+            0 => &mut self.private[vcpu],
+            n => &mut self.spis[32 * (n - 1)..32 * n],
+        }
+    }
+
+    /// The vCPU to which a value of IROUTER leads.
+    pub fn target(&self, router: u64) -> Option<usize> {
+        let vcpu = if router & 1 << 31 != 0 {
+            self.awake.iter().position(|&a| a).unwrap_or(0)
+        } else {
+            router as usize
+        };
+        (vcpu < self.private.len()).then_some(vcpu)
+    }
+
+    /// What the CPU interface of `vcpu` would be told of, with its priority.
+    pub fn deliverable(&self, vcpu: usize) -> Vec<(u32, &Irq)> {
+        let private = (0..32).zip(&self.private[vcpu]);
+        let spis = (32..).zip(&self.spis);
+        let mine = spis.filter(|(_, irq)| self.target(irq.router) == Some(vcpu));
+        private
+            .chain(mine)
+            .filter(|(_, irq)| {
+                let group = self.groups[usize::from(irq.group1)];
+                irq.pending() && irq.enabled && group && irq.active.is_none()
+            })
+            .collect()
+    }
+
+    /// The best priority that `vcpu` would acknowledge, through the mask of its CPU interface.
+    pub fn best(&self, vcpu: usize, vmcr: u64, running: Option<u8>) -> Option<u8> {
+        let unmasked = self.unmasked(vcpu, vmcr);
+        unmasked.min().filter(|&p| running.is_none_or(|r| p < r))
+    }
+
+    /// The priorities of what could end a WFI of `vcpu`.
+    pub fn unmasked(&self, vcpu: usize, vmcr: u64) -> impl Iterator<Item = u8> {
+        let all = self.deliverable(vcpu).into_iter();
+        all.filter(move |(_, irq)| vmcr & (1 << u32::from(irq.group1)) != 0)
+            .map(|(_, irq)| irq.priority)
+            .filter(move |&p| u64::from(p) < vmcr >> 24 & 0xff)
+    }
+
+    /// `vcpu` acknowledges `intid`.
+    pub fn acknowledge(&mut self, vcpu: usize, intid: u32) {
+        let irq = self.irq(Name::of(vcpu, intid));
+        irq.latch = false;
+        irq.active = Some(vcpu);
+    }
+}

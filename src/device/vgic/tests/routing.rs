@@ -1,0 +1,97 @@
+//! SPIs and their routes, and what one vCPU does to the interrupts of another.
+
+use super::*;
+
+#[test]
+fn active_interrupt_ends_on_the_vcpu_that_took_it_whatever_its_route() {
+    let (mut vgic, mut ci) = machine(2, 4);
+    let _ = vgic.set_spi_level(40, true);
+    let _ = vgic.deliver(0, &mut ci[0]);
+    assert_eq!(ci[0].acknowledge(), Some(40));
+    assert_eq!(
+        vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1, &mut ci[0]),
+        Effects::NONE
+    );
+    ci[0].end(40);
+    assert!(ci[0].maintenance());
+    assert_eq!(vgic.sync(0, &mut ci[0]), Effects::of(1));
+    let _ = vgic.deliver(1, &mut ci[1]);
+    assert_eq!(ci[1].acknowledge(), Some(40));
+}
+
+#[test]
+fn pending_spi_moves_with_its_route() {
+    let (mut vgic, mut ci) = machine(2, 4);
+    let _ = vgic.set_spi_level(40, true);
+    let _ = vgic.deliver(0, &mut ci[0]);
+    let effects = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1, &mut ci[0]);
+    assert_eq!(effects, Effects::of(1));
+    assert_eq!(ci[0].acknowledge(), None);
+    let _ = vgic.deliver(1, &mut ci[1]);
+    assert_eq!(ci[1].acknowledge(), Some(40));
+}
+
+#[test]
+fn spi_routed_away_before_it_was_fetched_is_not_taken() {
+    let (mut vgic, mut ci) = machine(2, 4);
+    assert_eq!(vgic.set_spi_level(40, true), Effects::of(0));
+    let effects = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1, &mut ci[0]);
+    assert_eq!(effects, Effects::of(1));
+    assert_eq!(ci[0].acknowledge(), None);
+    let _ = vgic.deliver(1, &mut ci[1]);
+    assert_eq!(ci[1].acknowledge(), Some(40));
+}
+
+#[test]
+fn spi_routed_to_nobody_stays_pending() {
+    let (mut vgic, mut ci) = machine(2, 4);
+    let _ = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 0x1_0000_0000, &mut ci[0]);
+    assert_eq!(vgic.set_spi_level(40, true), Effects::NONE);
+    assert_eq!(read(&mut vgic, &ci[0], 0x204), 1 << 8);
+}
+
+#[test]
+fn one_of_n_goes_to_the_first_that_is_awake() {
+    let (mut vgic, mut ci) = machine(3, 4);
+    let _ = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1 << 31, &mut ci[0]);
+    let _ = vgic.redist_write(0, 2, 0x14, 4, 0, &mut ci[0]);
+    assert_eq!(vgic.set_spi_level(40, true), Effects::of(2));
+    let _ = vgic.deliver(2, &mut ci[2]);
+    // vCPU 1 wakes, and vCPU 2 gives it back.
+    let effects = vgic.redist_write(0, 1, 0x14, 4, 0, &mut ci[0]);
+    assert_eq!(effects, Effects::of(2));
+    assert_eq!(vgic.deliver(2, &mut ci[2]), Effects::of(1));
+    let _ = vgic.deliver(1, &mut ci[1]);
+    assert_eq!(ci[2].acknowledge(), None);
+    assert_eq!(ci[1].acknowledge(), Some(40));
+}
+
+#[test]
+fn a_disable_is_outstanding_until_the_other_vcpu_has_left_the_guest() {
+    let (mut vgic, mut ci) = machine(2, 4);
+    let _ = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1, &mut ci[0]);
+    let _ = vgic.set_spi_level(40, true);
+    let _ = vgic.deliver(1, &mut ci[1]);
+    let effects = write(&mut vgic, &mut ci[0], 0x184, 1 << 8);
+    assert_eq!(effects, Effects::of(1));
+    assert_eq!(read(&mut vgic, &ci[0], 0) >> 31, 1);
+    assert_eq!(vgic.redist_read(0, 1, 0, 4, &ci[0]).0, 1 << 3);
+    let _ = vgic.deliver(1, &mut ci[1]);
+    assert_eq!(read(&mut vgic, &ci[0], 0) >> 31, 0);
+    assert_eq!(ci[1].acknowledge(), None);
+}
+
+#[test]
+fn another_vcpus_interrupts_are_changed_when_it_leaves_the_guest() {
+    let (mut vgic, mut ci) = machine(2, 4);
+    let _ = sgi(&mut vgic, &mut ci[0], 3, 2);
+    let _ = sgi(&mut vgic, &mut ci[0], 4, 2);
+    let _ = vgic.deliver(1, &mut ci[1]);
+    assert_eq!(ci[1].acknowledge(), Some(3));
+    // vCPU 0 clears the pending one and the active one of vCPU 1.
+    let effects = vgic.redist_write(0, 1, 0x1_0280, 4, 1 << 4, &mut ci[0]);
+    assert_eq!(effects, Effects::of(1));
+    let _ = vgic.redist_write(0, 1, 0x1_0380, 4, 1 << 3, &mut ci[0]);
+    let _ = vgic.deliver(1, &mut ci[1]);
+    assert_eq!(ci[1].occupied(), 0);
+}

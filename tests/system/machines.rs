@@ -1,0 +1,91 @@
+//! Whole VMs: several vCPUs, resets, the keyboard, and neighbours that make noise.
+
+use crate::harness::{Case, Cpu, Profile, Test, Vm};
+
+/// What a noisy neighbour does all the time.
+const NOISES: [&str; 8] = [
+    "plain", "yield", "wfe", "hvc", "sysreg", "mmio", "abort", "timer",
+];
+
+/// The tests of this area.
+pub fn tests() -> Vec<Test> {
+    let mut tests = vec![
+        Test::new("machines/smp", |config| {
+            let vm = Vm::new("p").kernel("smp").cpus(4).bootargs("strict");
+            let outcome = Case::new(config).vm(vm).timeout(180).run()?;
+            outcome.expect_pass("p", 40)?;
+            outcome.expect_status(0)
+        }),
+        Test::new("machines/smp-neighbours", |config| {
+            // SYSTEM_OFF from a secondary ends that VM only, and the other's CPUs are its own.
+            let vm = |name| Vm::new(name).kernel("smp").cpus(3).bootargs("strict");
+            let case = Case::new(config).vm(vm("one")).vm(vm("two"));
+            let outcome = case.timeout(240).run()?;
+            outcome.expect_pass("one", 30)?;
+            outcome.expect_pass("two", 30)?;
+            outcome.expect_status(0)
+        })
+        .smp(&[2, 4])
+        .profile(Profile::Release),
+        Test::new("machines/reboot", |config| {
+            let vm = Vm::new("p").kernel("reboot").cpus(2);
+            let idle = Vm::new("idle").kernel("idle").bootargs("ms=2000 tick=20");
+            let case = Case::new(config)
+                .vm(vm.bootargs("clean until=1500"))
+                .vm(idle);
+            let outcome = case.run()?;
+            outcome.expect_no_line("p", "FAIL")?;
+            let boots = outcome
+                .lines("p")
+                .filter(|line| line.starts_with("BOOT"))
+                .count();
+            let ends = outcome
+                .lines("p")
+                .filter(|line| line.starts_with("END"))
+                .count();
+            if boots < 3 || ends != boots {
+                return Err(outcome.failure(format!("{boots} boots, {ends} ends")));
+            }
+            outcome.expect_pass("idle", 1)?;
+            outcome.expect_status(0)
+        }),
+        Test::new("machines/keyboard", |config| {
+            let vm = Vm::new("p").kernel("pong");
+            let mut talk = Case::new(config).attended().vm(vm).start()?;
+            talk.expect("READY")?;
+            for word in [
+                "hello",
+                "a line that is longer than any FIFO of sixteen bytes",
+            ] {
+                talk.say(&format!("{word}\r"))?;
+                talk.expect(&format!("PONG {word}"))?;
+            }
+            talk.say("quit\r")?;
+            let outcome = talk.finish()?;
+            outcome.expect_pass("p", 1)?;
+            outcome.expect_status(0)
+        }),
+    ];
+    for noise in NOISES {
+        tests.push(
+            Test::new(format!("machines/noise-{noise}"), move |config| {
+                let spin = Vm::new("noise").kernel("spin");
+                let case = Case::new(config)
+                    .vm(spin.bootargs(&format!("{noise} ms=1500")))
+                    .vm(Vm::new("quiet").kernel("idle").bootargs("ms=1000 tick=20"));
+                let outcome = case.counting_instructions().run()?;
+                outcome.expect_line("noise", &["SPIN end"])?;
+                outcome.expect_pass("quiet", 1)?;
+                // Fifty are due: a heartbeat goes on at its rate, give or take a slice.
+                let beats = outcome.number("quiet", "IDLE", "interrupts")?;
+                if beats < 40 {
+                    return Err(outcome.failure(format!("{beats} of 50 heartbeats")));
+                }
+                outcome.expect_status(0)
+            })
+            .smp(&[1])
+            .cpu(Cpu::A72),
+        );
+    }
+    tests
+}

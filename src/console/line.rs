@@ -68,11 +68,7 @@ impl Line {
             _ => b'?',
         });
         let framed = [b'['].into_iter().chain(bytes).chain(*b"] ");
-        let prefix_length = prefix
-            .iter_mut()
-            .zip(framed)
-            .map(|(to, byte)| *to = byte)
-            .count();
+        let prefix_length = prefix.iter_mut().zip(framed).map(|(to, byte)| *to = byte).count();
         Self {
             prefix,
             prefix_length,
@@ -92,9 +88,7 @@ impl Line {
 
     /// The VM's name, as it is shown.
     pub fn name(&self) -> &[u8] {
-        self.prefix()
-            .get(1..self.prefix_length.saturating_sub(2))
-            .unwrap_or_default()
+        self.prefix().get(1..self.prefix_length.saturating_sub(2)).unwrap_or_default()
     }
 
     /// The row's text.
@@ -109,9 +103,7 @@ impl Line {
 
     /// What [`Step::Pass`] passes.
     pub fn sequence(&self) -> &[u8] {
-        self.sequence
-            .get(..self.sequence_length)
-            .unwrap_or_default()
+        self.sequence.get(..self.sequence_length).unwrap_or_default()
     }
 
     /// The line is complete: takes the blanks away by which an editor has wiped out what stood to
@@ -167,11 +159,7 @@ impl Line {
                 self.mode = Mode::Plain;
                 let room = self.sequence_length < self.sequence.len();
                 self.keep(byte);
-                return if room {
-                    self.control_sequence(byte)
-                } else {
-                    Step::Nothing
-                };
+                return if room { self.control_sequence(byte) } else { Step::Nothing };
             }
             (Mode::Escape | Mode::Intermediate | Mode::Control, _) => self.mode = Mode::Plain,
         }
@@ -256,16 +244,12 @@ impl Line {
 
     /// A control sequence is complete (ECMA-48, 8.3).
     fn control_sequence(&mut self, last: u8) -> Step {
-        let parameters = self
-            .sequence()
-            .get(2..self.sequence_length.saturating_sub(1));
+        let parameters = self.sequence().get(2..self.sequence_length.saturating_sub(1));
         let parameters = parameters.unwrap_or_default();
         let plain = parameters.iter().all(|byte| matches!(byte, b'0'..=b';'));
         let digits = parameters.iter().take_while(|byte| byte.is_ascii_digit());
         let number = digits.fold(0usize, |number, digit| {
-            number
-                .saturating_mul(10)
-                .saturating_add(usize::from(digit & 0xf))
+            number.saturating_mul(10).saturating_add(usize::from(digit & 0xf))
         });
         let count = number.max(1);
         match last {
@@ -294,10 +278,7 @@ impl Line {
         }
         self.length = self.length.saturating_sub(count);
         // What meets at the cursor now.
-        let before = self
-            .at
-            .checked_sub(1)
-            .and_then(|at| self.text().get(at).copied());
+        let before = self.at.checked_sub(1).and_then(|at| self.text().get(at).copied());
         if let (Some(before), Some(after)) = (before, self.text.get_mut(self.at))
             && is_c1(before, *after)
         {

@@ -197,11 +197,7 @@ impl<const N: usize> Mux<N> {
         let Some(line) = line_of(&self.lines, vm) else {
             return;
         };
-        let keyboard: &[u8] = if vm == self.foreground {
-            b" has the keyboard"
-        } else {
-            b""
-        };
+        let keyboard: &[u8] = if vm == self.foreground { b" has the keyboard" } else { b"" };
         let partial = partial(&self.lines, self.foreground, self.batch);
         let digit = [b'0'.wrapping_add(vm as u8)];
         let text: [&[u8]; 5] = [b"INFO: console: VM ", &digit, b" ", line.name(), keyboard];
@@ -217,8 +213,7 @@ impl<const N: usize> Mux<N> {
     /// The next byte for the terminal, which stays the next until it is [taken](Self::pop).
     pub fn peek(&mut self) -> Option<u8> {
         if self.screen.out.is_empty() {
-            self.screen
-                .catch_up(partial(&self.lines, self.foreground, self.batch));
+            self.screen.catch_up(partial(&self.lines, self.foreground, self.batch));
         }
         self.screen.out.peek()
     }

@@ -18,13 +18,7 @@ pub struct Record<F: FnMut(&[u8])> {
 impl<F: FnMut(&[u8])> Record<F> {
     /// A record whose lines begin with `head` and a colon, and go to `sink`.
     pub fn new(head: &str, sink: F) -> Self {
-        let mut this = Self {
-            line: [0; MAX],
-            head: 0,
-            length: 0,
-            open: true,
-            sink,
-        };
+        let mut this = Self { line: [0; MAX], head: 0, length: 0, open: true, sink };
         head.chars().chain(": ".chars()).for_each(|c| this.push(c));
         this.head = this.length;
         this

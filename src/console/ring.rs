@@ -24,13 +24,7 @@ impl<const N: usize> Ring<N> {
 
     /// An empty one.
     pub const fn new() -> Self {
-        Self {
-            bytes: [0; N],
-            head: 0,
-            committed: 0,
-            tail: 0,
-            torn: false,
-        }
+        Self { bytes: [0; N], head: 0, committed: 0, tail: 0, torn: false }
     }
 
     /// Adds `bytes` to the transaction.

@@ -38,12 +38,7 @@ pub struct Screen<const N: usize> {
 impl<const N: usize> Screen<N> {
     /// An empty row.
     pub const fn new() -> Self {
-        Self {
-            out: Ring::new(),
-            row: Row::Clear,
-            styled: false,
-            lost: 0,
-        }
+        Self { out: Ring::new(), row: Row::Clear, styled: false, lost: 0 }
     }
 
     /// `line` was shown and still is if `byte` is added.
@@ -120,11 +115,7 @@ impl<const N: usize> Screen<N> {
             self.put_partial(line);
         }
         if self.out.commit() {
-            self.row = if partial.is_some() {
-                Row::Live
-            } else {
-                Row::Clear
-            };
+            self.row = if partial.is_some() { Row::Live } else { Row::Clear };
             self.styled = false;
             self.lost = 0;
         } else {

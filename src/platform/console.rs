@@ -24,12 +24,8 @@ struct Console {
     transmitting: bool,
 }
 
-static CONSOLE: Lock<Console, { rank::CONSOLE }> = Lock::new(Console {
-    mux: Mux::new(),
-    keys: Ring::new(),
-    begun: false,
-    transmitting: false,
-});
+static CONSOLE: Lock<Console, { rank::CONSOLE }> =
+    Lock::new(Console { mux: Mux::new(), keys: Ring::new(), begun: false, transmitting: false });
 
 /// Apart from the console: [`Emergency`] takes no lock.
 static UART: Once<Uart> = Once::new();

@@ -27,14 +27,8 @@ impl<const N: usize> Run<N> {
     fn new(batch: bool) -> Self {
         let mut mux = Mux::new();
         mux.set_batch(batch);
-        NAMES
-            .iter()
-            .enumerate()
-            .for_each(|(vm, name)| mux.add_vm(vm, name));
-        Self {
-            mux,
-            terminal: Terminal::new(),
-        }
+        NAMES.iter().enumerate().for_each(|(vm, name)| mux.add_vm(vm, name));
+        Self { mux, terminal: Terminal::new() }
     }
 
     fn write(&mut self, vm: usize, bytes: &[u8]) {
@@ -79,13 +73,7 @@ fn every_line_stands_behind_its_name() {
     run.own("INFO: hello");
     run.write(0, b"345\n");
     run.write(1, b"cde\r\n\n");
-    let wanted = [
-        "[mezzanine] INFO: hello",
-        "[alpha] 12345",
-        "[beta] abcde",
-        "[beta] ",
-        "",
-    ];
+    let wanted = ["[mezzanine] INFO: hello", "[alpha] 12345", "[beta] abcde", "[beta] ", ""];
     assert_eq!(run.rows(), wanted);
 }
 
@@ -114,11 +102,7 @@ fn a_prompt_is_shown_at_once_and_steps_aside() {
     run.write(1, b"other\n");
     run.own("INFO: hello");
     run.write(0, b"lp");
-    let wanted = [
-        "[beta] other",
-        "[mezzanine] INFO: hello",
-        "[alpha] benos> help",
-    ];
+    let wanted = ["[beta] other", "[mezzanine] INFO: hello", "[alpha] benos> help"];
     assert_eq!(run.rows(), wanted);
     run.write(0, b"\r\n");
     assert_eq!(run.last(), ("".into(), 0));
@@ -140,21 +124,14 @@ fn an_editor_of_a_line_looks_right() {
     run.write(0, b"\r* \x1b[J");
     assert_eq!(run.last(), ("[alpha] * ".into(), 10));
     run.write(0, b"\x1b[2Kend\tx\x1b[99D\x1b[99C!");
-    assert_eq!(
-        run.last(),
-        (std::format!("[alpha] end     x{:90}!", ""), 108)
-    );
+    assert_eq!(run.last(), (std::format!("[alpha] end     x{:90}!", ""), 108));
 }
 
 #[test]
 fn nobody_goes_left_of_its_name() {
-    for left in [
-        &b"\x08\x08\x08\x08\x08\x08\x08\x08\x08"[..],
-        b"\r",
-        b"\x1b[9D",
-        b"\x1b[1G",
-        b"\x1b[A",
-    ] {
+    for left in
+        [&b"\x08\x08\x08\x08\x08\x08\x08\x08\x08"[..], b"\r", b"\x1b[9D", b"\x1b[1G", b"\x1b[A"]
+    {
         let mut run = Big::new(false);
         run.write(0, b"x");
         run.write(0, left);
@@ -189,12 +166,7 @@ fn colours_of_the_foreground_pass_and_end_with_the_line() {
     run.write(0, b"\x1b[?25l\x1b]0;title\x07\x1b(B\x1b[6n\x1b[1;1H.");
     assert_eq!(
         run.rows(),
-        [
-            "[beta] green",
-            "[alpha] blue",
-            "[mezzanine] INFO: plain",
-            "[alpha] ."
-        ]
+        ["[beta] green", "[alpha] blue", "[mezzanine] INFO: plain", "[alpha] ."]
     );
     let passed: [&[u8]; 5] = [b"\x1b[1;34m", b"\x1b[m", b"\x1b[31m", b"\x1b[m", b"\x1b[6n"];
     assert_eq!(run.terminal.passed, passed);
@@ -234,10 +206,7 @@ fn what_has_no_room_is_counted() {
     let mut run = Small::new(true);
     (0..100).for_each(|_| run.write(1, b"something that takes its room\n"));
     let rows = run.rows();
-    let whole = rows
-        .iter()
-        .filter(|row| *row == "[beta] something that takes its room")
-        .count();
+    let whole = rows.iter().filter(|row| *row == "[beta] something that takes its room").count();
     assert_eq!(whole, 512 / 38);
     let lost = std::format!("[mezzanine] WARN: console: {} lines lost", 100 - whole);
     assert_eq!(rows[whole..], [lost, "".into()]);
@@ -299,12 +268,7 @@ fn a_vm_that_ends_leaves_its_line_and_no_mode() {
     run.mux.flush(0);
     run.own("INFO: alpha: off");
     run.write(0, b"31 new\n");
-    let wanted = [
-        "[alpha] last words",
-        "[mezzanine] INFO: alpha: off",
-        "[alpha] 31 new",
-        "",
-    ];
+    let wanted = ["[alpha] last words", "[mezzanine] INFO: alpha: off", "[alpha] 31 new", ""];
     assert_eq!(run.rows(), wanted);
 }
 
@@ -326,20 +290,9 @@ fn records_are_cut_into_lines() {
     record.finish();
     let half = (MAX - 6) / 2;
     let long = |count| std::format!("WARN: {}", "é".repeat(count));
-    assert_eq!(
-        lines,
-        [
-            "WARN: one",
-            "WARN: two?[2J",
-            &long(half),
-            &long(MAX / 2 - half)
-        ]
-    );
+    assert_eq!(lines, ["WARN: one", "WARN: two?[2J", &long(half), &long(MAX / 2 - half)]);
     lines.clear();
-    Record::new("INFO", |line: &[u8]| {
-        lines.push(String::from_utf8_lossy(line).into())
-    })
-    .finish();
+    Record::new("INFO", |line: &[u8]| lines.push(String::from_utf8_lossy(line).into())).finish();
     assert_eq!(lines, ["INFO: "]);
 }
 

@@ -73,10 +73,7 @@ fn run<const N: usize>(run: &mut Run<N>, ops: &[Op], room: bool) {
 /// The lines of one VM on the terminal, or of the hypervisor.
 fn of(rows: &[String], name: &str) -> Vec<String> {
     let prefix = std::format!("[{name}] ");
-    rows.iter()
-        .filter_map(|row| row.strip_prefix(&prefix))
-        .map(String::from)
-        .collect()
+    rows.iter().filter_map(|row| row.strip_prefix(&prefix)).map(String::from).collect()
 }
 
 /// The lines that a VM has sent, cut where they are too long.

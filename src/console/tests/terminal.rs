@@ -15,12 +15,7 @@ pub struct Terminal {
 
 impl Terminal {
     pub fn new() -> Self {
-        Self {
-            rows: std::vec![Vec::new()],
-            column: 0,
-            sequence: Vec::new(),
-            passed: Vec::new(),
-        }
+        Self { rows: std::vec![Vec::new()], column: 0, sequence: Vec::new(), passed: Vec::new() }
     }
 
     pub fn take(&mut self, byte: u8) {

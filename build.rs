@@ -102,10 +102,7 @@ fn demo(image: &[u8]) -> Result<Vec<u8>, vm_fdt::Error> {
 
 fn run(command: &mut Command) {
     let status = command.status();
-    assert!(
-        status.as_ref().is_ok_and(|status| status.success()),
-        "{command:?}: {status:?}"
-    );
+    assert!(status.as_ref().is_ok_and(|status| status.success()), "{command:?}: {status:?}");
 }
 
 fn variable(name: &str) -> String {

@@ -35,16 +35,8 @@ const PURE: [&str; 15] = [
 
 /// Which rooms a room may name. `main.rs` may name all of them; the launcher is not a room.
 const ARROWS: [(&str, &[&str]); 8] = [
-    (
-        "exit",
-        &[
-            "console", "device", "el2", "memory", "platform", "sched", "vm",
-        ],
-    ),
-    (
-        "vm",
-        &["console", "device", "el2", "memory", "platform", "sched"],
-    ),
+    ("exit", &["console", "device", "el2", "memory", "platform", "sched", "vm"]),
+    ("vm", &["console", "device", "el2", "memory", "platform", "sched"]),
     ("sched", &["memory"]),
     ("device", &["memory"]),
     ("console", &[]),
@@ -55,21 +47,12 @@ const ARROWS: [(&str, &[&str]); 8] = [
 
 /// Plain types of the upper rooms that the lower ones may name all the same: what a syndrome says,
 /// the registers of a vCPU as the world switch lays them down, and those of its virtual interface.
-const SHARED: [&str; 3] = [
-    "crate::exit::esr::",
-    "crate::vm::Frame",
-    "crate::device::vgic::CpuInterface",
-];
+const SHARED: [&str; 3] =
+    ["crate::exit::esr::", "crate::vm::Frame", "crate::device::vgic::CpuInterface"];
 
 /// Ways to stop the hypervisor that no guest and no operator may reach.
-const PANICS: [&str; 6] = [
-    "panic!(",
-    "todo!(",
-    "unimplemented!(",
-    "unreachable!(",
-    ".unwrap()",
-    ".expect(",
-];
+const PANICS: [&str; 6] =
+    ["panic!(", "todo!(", "unimplemented!(", "unreachable!(", ".unwrap()", ".expect("];
 
 /// A source file: where it is from the root on, and its text with and without comments.
 struct Source {
@@ -91,9 +74,7 @@ impl Source {
     }
 
     fn is_below(&self, place: &str) -> bool {
-        self.path
-            .strip_prefix(place)
-            .is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
+        self.path.strip_prefix(place).is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
     }
 
     /// Where a word stands in the code, as `path:line`.
@@ -114,11 +95,7 @@ fn sources(directory: &str) -> Vec<Source> {
     let read = |file: PathBuf| {
         let text = fs::read_to_string(&file).unwrap_or_default();
         let path = file.strip_prefix(root).unwrap_or(&file);
-        Source {
-            path: path.to_string_lossy().into_owned(),
-            code: code_of(&text),
-            text,
-        }
+        Source { path: path.to_string_lossy().into_owned(), code: code_of(&text), text }
     };
     files.into_iter().map(read).collect()
 }
@@ -259,10 +236,7 @@ fn assembly_is_in_el2_only() {
     let src = sources("src");
     for word in ["asm!", "naked"] {
         let outside = src.iter().filter(|source| !source.is_below("src/el2"));
-        none(
-            "assembly outside src/el2",
-            outside.flat_map(|source| source.find(word)),
-        );
+        none("assembly outside src/el2", outside.flat_map(|source| source.find(word)));
     }
 }
 
@@ -272,10 +246,7 @@ fn pure_rooms_know_no_cpu() {
     for place in PURE {
         for word in ["target_arch", "aarch64_cpu", "core::arch", "crate::el2"] {
             let inside = src.iter().filter(|source| source.is_below(place));
-            none(
-                "a pure room that knows the CPU",
-                inside.flat_map(|source| source.find(word)),
-            );
+            none("a pure room that knows the CPU", inside.flat_map(|source| source.find(word)));
         }
     }
 }
@@ -288,9 +259,8 @@ fn arrows_between_rooms_go_down() {
         let Some((_, allowed)) = ARROWS.iter().find(|(room, _)| *room == source.room()) else {
             continue;
         };
-        let code = SHARED.iter().fold(source.code.clone(), |code, shared| {
-            code.replace(shared, "shared_")
-        });
+        let code =
+            SHARED.iter().fold(source.code.clone(), |code, shared| code.replace(shared, "shared_"));
         for named in rooms_named(&code) {
             let is_room = ARROWS.iter().any(|(room, _)| *room == named);
             if is_room && named != source.room() && !allowed.contains(&named) {
@@ -305,19 +275,14 @@ fn arrows_between_rooms_go_down() {
 fn the_device_tree_crate_is_behind_one_module() {
     let src = sources("src");
     let outside = src.iter().filter(|one| !one.is_below("src/platform/fdt"));
-    none(
-        "fdt-rs outside platform::fdt",
-        outside.flat_map(|source| source.find("fdt_rs")),
-    );
+    none("fdt-rs outside platform::fdt", outside.flat_map(|source| source.find("fdt_rs")));
 }
 
 #[test]
 fn nothing_a_guest_reaches_panics_by_name() {
     let src = sources("src");
     let rooms = ["exit", "device", "sched", "vm", "memory", "console"];
-    let reachable = src
-        .iter()
-        .filter(|source| !source.is_test() && rooms.contains(&source.room()));
+    let reachable = src.iter().filter(|source| !source.is_test() && rooms.contains(&source.room()));
     let found = reachable.flat_map(|source| PANICS.iter().flat_map(|word| source.find(word)));
     none("a panic in a room that guests reach", found);
 }
@@ -349,10 +314,7 @@ fn comments_and_strings_are_not_code() {
     assert!(!code.contains("asm!"), "{code}");
     assert_eq!(code.lines().count(), text.lines().count());
     assert_eq!(code_lines("// no\n/* no\n no */\n\n\"yes\n\n yes\" yes"), 2);
-    assert_eq!(
-        code.split_whitespace().collect::<Vec<_>>(),
-        ["a", "b", "c", "d"]
-    );
+    assert_eq!(code.split_whitespace().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
 }
 
 #[test]
@@ -362,9 +324,6 @@ fn rooms_are_found_in_every_form_of_use() {
         rooms_named("use crate::{exit::{Exit, esr}, vm, sched::Queue};"),
         ["exit", "vm", "sched"]
     );
-    assert_eq!(
-        rooms_named("let x = crate::el2::now(); crate::vm::y()"),
-        ["el2", "vm"]
-    );
+    assert_eq!(rooms_named("let x = crate::el2::now(); crate::vm::y()"), ["el2", "vm"]);
     assert!(rooms_named("$crate::el2::x()").is_empty());
 }

@@ -34,10 +34,7 @@ impl<const FENCED: bool> AtomicWord for Word<FENCED> {
 }
 
 fn presence<const FENCED: bool>() -> Arc<Presence<Word<FENCED>>> {
-    Arc::new(Presence::over(
-        Word(AtomicU64::new(0)),
-        Word(AtomicU64::new(0)),
-    ))
+    Arc::new(Presence::over(Word(AtomicU64::new(0)), Word(AtomicU64::new(0))))
 }
 
 /// Whether loom finds a fault in `model`.
@@ -64,11 +61,7 @@ fn news_are_noticed<const FENCED: bool, const PEERS: usize>() {
         let attention = presence.take_attention();
         for (peer, news) in news.iter().enumerate() {
             if attention & 1 << peer != 0 {
-                assert_eq!(
-                    news.load(Relaxed),
-                    1,
-                    "attention without the news behind it"
-                );
+                assert_eq!(news.load(Relaxed), 1, "attention without the news behind it");
             }
         }
         *seen |= attention;
@@ -80,10 +73,7 @@ fn news_are_noticed<const FENCED: bool, const PEERS: usize>() {
     }
     let interrupts = peers.into_iter().map(|peer| peer.join().unwrap());
     let interrupts = interrupts.filter(|&sgi| sgi).count();
-    assert!(
-        seen == (1 << PEERS) - 1 || interrupts > 0,
-        "news that nobody will look at"
-    );
+    assert!(seen == (1 << PEERS) - 1 || interrupts > 0, "news that nobody will look at");
     presence.leave();
     look(&mut seen);
     assert_eq!(seen, (1 << PEERS) - 1);

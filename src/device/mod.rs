@@ -54,10 +54,7 @@ pub fn route(ipa: Ipa, vcpus: usize) -> Target {
     let ipa = ipa.get();
     let redist = ipa.wrapping_sub(GICR_BASE);
     if redist < vcpus as u64 * GICR_STRIDE {
-        Target::Redist {
-            vcpu: (redist / GICR_STRIDE) as usize,
-            offset: redist % GICR_STRIDE,
-        }
+        Target::Redist { vcpu: (redist / GICR_STRIDE) as usize, offset: redist % GICR_STRIDE }
     } else if ipa.wrapping_sub(UART_BASE) < UART_SIZE {
         Target::Uart(ipa - UART_BASE)
     } else if ipa.wrapping_sub(GICD_BASE) < GICD_SIZE {

@@ -201,11 +201,7 @@ pub fn call<P: DerefMut<Target = Power>>(
 ) -> Outcome {
     let id = args[0] as u32;
     // SMC32: only the low halves count.
-    let mask = if id & function::SMC64 != 0 {
-        u64::MAX
-    } else {
-        0xffff_ffff
-    };
+    let mask = if id & function::SMC64 != 0 { u64::MAX } else { 0xffff_ffff };
     let [x1, x2, x3] = [args[1] & mask, args[2] & mask, args[3] & mask];
     Outcome::Return(match id {
         function::PSCI_VERSION => PSCI_VERSION,
@@ -264,11 +260,7 @@ fn cpu_on<P: DerefMut<Target = Power>>(
     }
     let target = target as usize;
     match power().turn_on(target) {
-        code::SUCCESS => Outcome::CpuOn {
-            target,
-            entry,
-            context,
-        },
+        code::SUCCESS => Outcome::CpuOn { target, entry, context },
         error => Outcome::Return(error),
     }
 }

@@ -25,10 +25,7 @@ pub struct PhysicalTimer {
 impl PhysicalTimer {
     /// A timer that is off.
     pub const fn new() -> Self {
-        Self {
-            control: 0,
-            compare: 0,
-        }
+        Self { control: 0, compare: 0 }
     }
 
     /// CNTP_CTL_EL0. ISTATUS is UNKNOWN while the timer is off, and zero here.
@@ -77,11 +74,7 @@ impl PhysicalTimer {
     /// The count at which the line goes high, or is high since; `None` where it can't.
     #[inline]
     pub const fn deadline(&self) -> Option<u64> {
-        if self.control == CTL_ENABLE {
-            Some(self.compare)
-        } else {
-            None
-        }
+        if self.control == CTL_ENABLE { Some(self.compare) } else { None }
     }
 }
 

@@ -59,10 +59,7 @@ fn write(group: usize, number: usize, value: u64) {
 /// Numbers of breakpoints and watchpoints that this CPU has.
 fn counts() -> (usize, usize) {
     let dfr0 = ID_AA64DFR0_EL1.get();
-    (
-        ((dfr0 >> 12) & 0xf) as usize + 1,
-        ((dfr0 >> 20) & 0xf) as usize + 1,
-    )
+    (((dfr0 >> 12) & 0xf) as usize + 1, ((dfr0 >> 20) & 0xf) as usize + 1)
 }
 
 impl Debug {
@@ -81,8 +78,7 @@ impl Debug {
     /// The guest reads a numbered register; those that the CPU lacks read as 0 and are UNDEFINED
     /// to the caller.
     pub fn read(&self, group: Group, number: usize) -> Option<u64> {
-        self.exists(group, number)
-            .then(|| self.numbered[group as usize - 4][number & 15])
+        self.exists(group, number).then(|| self.numbered[group as usize - 4][number & 15])
     }
 
     /// The guest writes a numbered register.
@@ -91,11 +87,8 @@ impl Debug {
             return None;
         }
         // HMC, bit 13 of a control register, would reach for EL2; SSC likewise.
-        let value = if matches!(group, Group::Bcr | Group::Wcr) {
-            value & !(7 << 13)
-        } else {
-            value
-        };
+        let value =
+            if matches!(group, Group::Bcr | Group::Wcr) { value & !(7 << 13) } else { value };
         self.numbered[group as usize - 4][number & 15] = value;
         self.refresh();
         Some(())
@@ -103,12 +96,7 @@ impl Debug {
 
     fn exists(&self, group: Group, number: usize) -> bool {
         let (breakpoints, watchpoints) = counts();
-        number
-            < if matches!(group, Group::Bvr | Group::Bcr) {
-                breakpoints
-            } else {
-                watchpoints
-            }
+        number < if matches!(group, Group::Bvr | Group::Bcr) { breakpoints } else { watchpoints }
     }
 
     /// After a write by the guest that runs on this pCPU.

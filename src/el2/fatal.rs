@@ -35,35 +35,16 @@ pub extern "C" fn exception(kind: u64, frame: &FatalFrame) -> ! {
     let mut out = Emergency::new();
     let name = KINDS.get(kind as usize & 3).unwrap_or(&"");
     let stack = if kind < 4 { "SP_EL0" } else { "SP_EL2" };
-    let _ = writeln!(
-        out,
-        "ERROR: {name} at EL2 itself (from {stack}), on pCPU {}",
-        id()
-    );
+    let _ = writeln!(out, "ERROR: {name} at EL2 itself (from {stack}), on pCPU {}", id());
     if kind & 3 == 0 {
         let esr = Esr::new(frame.esr);
-        let report = Report {
-            esr,
-            far: frame.far,
-            hpfar: HPFAR_EL2.get(),
-        };
+        let report = Report { esr, far: frame.far, hpfar: HPFAR_EL2.get() };
         let _ = writeln!(out, "  ESR_EL2 {:#010x}: {report}", frame.esr);
     }
-    let _ = writeln!(
-        out,
-        "  ELR_EL2 {:#018x}  SPSR_EL2 {:#010x}",
-        frame.elr, frame.spsr
-    );
-    let _ = writeln!(
-        out,
-        "  FAR_EL2 {:#018x}  SP_EL2   {:#018x}",
-        frame.far, frame.sp
-    );
+    let _ = writeln!(out, "  ELR_EL2 {:#018x}  SPSR_EL2 {:#010x}", frame.elr, frame.spsr);
+    let _ = writeln!(out, "  FAR_EL2 {:#018x}  SP_EL2   {:#018x}", frame.far, frame.sp);
     if is_guard(frame.far) {
-        let _ = writeln!(
-            out,
-            "  the address is in a stack's guard: the stack overflowed"
-        );
+        let _ = writeln!(out, "  the address is in a stack's guard: the stack overflowed");
     }
     for (n, value) in frame.x.iter().enumerate() {
         let end = if n % 3 == 2 || n == 30 { "\n" } else { "" };
@@ -98,11 +79,7 @@ fn enter() {
 
 fn id() -> usize {
     use aarch64_cpu::registers::TPIDR_EL2;
-    if TPIDR_EL2.get() == 0 {
-        0
-    } else {
-        percpu::this().id.get()
-    }
+    if TPIDR_EL2.get() == 0 { 0 } else { percpu::this().id.get() }
 }
 
 /// Whether `address` lies among the stacks, but in none: they are all that is mapped there.

@@ -29,13 +29,8 @@ pub struct Features {
 static TABLE: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 static FIRST: AtomicBool = AtomicBool::new(true);
 
-static mut FEATURES: Features = Features {
-    pauth: false,
-    tpidr2: false,
-    scxtnum: false,
-    ras: false,
-    untrappable: false,
-};
+static mut FEATURES: Features =
+    Features { pauth: false, tpidr2: false, scxtnum: false, ras: false, untrappable: false };
 
 /// This machine's features.
 #[inline(always)]
@@ -163,13 +158,7 @@ pub fn init() {
     if first {
         // SAFETY: the boot CPU, alone.
         unsafe {
-            FEATURES = Features {
-                pauth,
-                tpidr2,
-                scxtnum,
-                ras,
-                untrappable: tpidr2 || scxtnum,
-            };
+            FEATURES = Features { pauth, tpidr2, scxtnum, ras, untrappable: tpidr2 || scxtnum };
         }
     }
     for (register, value) in own.iter().enumerate() {
@@ -185,11 +174,7 @@ pub fn init() {
             shown = shown & !(0xf << 24) | GIC_FIELD;
         }
         let old = TABLE[register].load(Ordering::Relaxed);
-        let merged = if first {
-            shown
-        } else {
-            intersect(register, old, shown)
-        };
+        let merged = if first { shown } else { intersect(register, old, shown) };
         TABLE[register].store(merged, Ordering::Relaxed);
     }
 }

@@ -43,7 +43,11 @@ impl<T, const RANK: u32> Lock<T, RANK> {
         #[cfg(debug_assertions)]
         {
             let held = &percpu::this().locks_held;
-            assert!(held.get() >> RANK == 0, "lock order: {:#b} held, wanted rank {RANK}", held.get());
+            assert!(
+                held.get() >> RANK == 0,
+                "lock order: {:#b} held, wanted rank {RANK}",
+                held.get()
+            );
             held.set(held.get() | 1 << RANK);
         }
         Held(self.0.lock())

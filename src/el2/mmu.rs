@@ -89,8 +89,7 @@ pub fn image_pa<T>(object: *const T) -> Pa {
 
 /// Virtual address, inside the image, of physical address `pa`: a table of the pool.
 fn image_va(pa: u64) -> u64 {
-    pa.wrapping_sub(IMAGE_PA.load(Ordering::Relaxed))
-        .wrapping_add(layout::IMAGE.get())
+    pa.wrapping_sub(IMAGE_PA.load(Ordering::Relaxed)).wrapping_add(layout::IMAGE.get())
 }
 
 /// The root table's physical address, for secondaries.
@@ -176,11 +175,8 @@ pub fn unmap(va: Va, length: u64) -> Result<(), MapError> {
         let block = map.entry(va, 2)?;
         // SAFETY: entries of the pool's tables, under the lock.
         let is_block = unsafe { block.read_volatile() } & TABLE_OR_PAGE == 0;
-        let (entry, size) = if is_block {
-            (block, BLOCK_SIZE)
-        } else {
-            (map.entry(va, 3)?, PAGE_SIZE)
-        };
+        let (entry, size) =
+            if is_block { (block, BLOCK_SIZE) } else { (map.entry(va, 3)?, PAGE_SIZE) };
         // SAFETY: as above.
         unsafe { entry.write_volatile(0) };
         cache::dsb_ishst();
@@ -232,12 +228,7 @@ pub unsafe fn init(image: Pa) -> Result<(), MapError> {
             (rodata_end, image_end, Access::Data),
         ];
         for (start, end, access) in sections {
-            locked.map(
-                Va::new(start),
-                image.wrapping_add(start - base),
-                end - start,
-                access,
-            )?;
+            locked.map(Va::new(start), image.wrapping_add(start - base), end - start, access)?;
         }
     }
     map_identity()?;
@@ -279,12 +270,7 @@ pub fn map_stacks(id: usize, memory: Pa) -> Result<(), MapError> {
     let start = Va::new(stack.get() - layout::STACK_SIZE);
     map(start, memory, layout::STACK_SIZE, Access::Data)?;
     let start = Va::new(emergency.get() - layout::EMERGENCY_SIZE);
-    map(
-        start,
-        memory.wrapping_add(layout::STACK_SIZE),
-        layout::EMERGENCY_SIZE,
-        Access::Data,
-    )
+    map(start, memory.wrapping_add(layout::STACK_SIZE), layout::EMERGENCY_SIZE, Access::Data)
 }
 
 /// Leaves the boot stack for the pCPU's own, whose `top` is given, and goes on with `next`.

@@ -1,9 +1,6 @@
 //! System registers that `aarch64-cpu` lacks, in its style. The one file besides the assembly of
 //! this room in which a register is named by its encoding.
-#![expect(
-    non_camel_case_types,
-    reason = "registers have the names of the Arm ARM"
-)]
+#![expect(non_camel_case_types, reason = "registers have the names of the Arm ARM")]
 
 use core::arch::asm;
 

@@ -52,10 +52,7 @@ pub fn prepare(stack_top: Va, block: *const super::percpu::PerCpu) -> (Pa, u64) 
     BOOT.percpu.store(block as u64, Ordering::Relaxed);
     let size = size_of::<SecondaryBoot>() as u64;
     cache::clean_to_memory(Va::new((&raw const BOOT) as u64), size);
-    (
-        mmu::image_pa(secondary as *const u8),
-        mmu::image_pa(&raw const BOOT).get(),
-    )
+    (mmu::image_pa(secondary as *const u8), mmu::image_pa(&raw const BOOT).get())
 }
 
 /// Releases the CPU with this affinity from the pen.

@@ -93,11 +93,7 @@ pub struct Fp {
 
 impl Default for Fp {
     fn default() -> Self {
-        Self {
-            v: [0; 32],
-            fpcr: 0,
-            fpsr: 0,
-        }
+        Self { v: [0; 32], fpcr: 0, fpsr: 0 }
     }
 }
 
@@ -242,10 +238,7 @@ pub struct Context {
 impl Context {
     /// The state out of reset.
     pub fn reset(mpidr: u64) -> Self {
-        Self {
-            el1: El1::reset(mpidr),
-            ..Self::default()
-        }
+        Self { el1: El1::reset(mpidr), ..Self::default() }
     }
 
     /// Takes everything off this pCPU.

@@ -6,8 +6,8 @@
 //! both for each feature.
 
 use aarch64_cpu::registers::{
-    CNTHCTL_EL2, CPTR_EL2, HCR_EL2, ID_AA64DFR0_EL1, ID_AA64MMFR1_EL1, MDCR_EL2, MIDR_EL1, VTCR_EL2,
-    VTTBR_EL2,
+    CNTHCTL_EL2, CPTR_EL2, HCR_EL2, ID_AA64DFR0_EL1, ID_AA64MMFR1_EL1, MDCR_EL2, MIDR_EL1,
+    VTCR_EL2, VTTBR_EL2,
 };
 use tock_registers::interfaces::{Readable, Writeable};
 

@@ -117,7 +117,13 @@ pub fn instruction(guest: &mut Guest, esr: Esr) -> Next {
 }
 
 #[cold]
-fn not_emulated(guest: &mut Guest, esr: Esr, why: Fault, ipa: Option<Ipa>, maintenance: bool) -> Next {
+fn not_emulated(
+    guest: &mut Guest,
+    esr: Esr,
+    why: Fault,
+    ipa: Option<Ipa>,
+    maintenance: bool,
+) -> Next {
     match why {
         Fault::Translation(_) | Fault::AccessFlag(_) | Fault::Permission(_) => {}
         // Not stage 2's: the guest's own external abort, which HCR_EL2.TEA brought here first.

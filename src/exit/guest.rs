@@ -53,7 +53,12 @@ impl Guest {
     ///
     /// # Safety
     /// The run queue has just given `vcpu` to this pCPU.
-    pub unsafe fn load(vm: &'static Vm, vcpu: &'static Vcpu, slice_end: Option<u64>, next_event: Option<u64>) -> Self {
+    pub unsafe fn load(
+        vm: &'static Vm,
+        vcpu: &'static Vcpu,
+        slice_end: Option<u64>,
+        next_event: Option<u64>,
+    ) -> Self {
         // SAFETY: as the caller promises.
         let state = unsafe { vcpu.state() };
         let this = percpu::this();

@@ -6,7 +6,7 @@ use tock_registers::interfaces::Readable;
 use super::esr::{Ec, Esr};
 use super::guest::{Guest, Next};
 use super::inject::Exception;
-use super::{Exit, pstate, abort, call, fault, interrupt, sysreg, wait};
+use super::{Exit, abort, call, fault, interrupt, pstate, sysreg, wait};
 
 /// Handles one exit. gdb's first breakpoint: `docs/exceptions.md` follows each class from here.
 #[inline(never)]

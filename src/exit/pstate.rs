@@ -71,11 +71,7 @@ pub const fn is_aarch32(pstate: u64) -> bool {
 /// The exception level the PSTATE stands for: 0 to 3.
 #[inline]
 pub const fn level(pstate: u64) -> u8 {
-    if is_aarch32(pstate) {
-        0
-    } else {
-        (pstate >> 2 & 3) as u8
-    }
+    if is_aarch32(pstate) { 0 } else { (pstate >> 2 & 3) as u8 }
 }
 
 /// AArch32's ITSTATE, the progress through a T32 IT block: 0 outside of one.
@@ -109,11 +105,7 @@ const fn step_over_a32(esr: Esr, pc: u64, pstate: u64) -> (u64, u64) {
 
 /// `ITAdvance()` of the pseudocode: the last instruction of the block leaves it.
 const fn it_advance(it: u8) -> u8 {
-    if it & 0b111 == 0 {
-        0
-    } else {
-        (it & 0b1110_0000) | (it << 1 & 0b1_1111)
-    }
+    if it & 0b111 == 0 { 0 } else { (it & 0b1110_0000) | (it << 1 & 0b1_1111) }
 }
 
 /// `ConditionHolds()` of the pseudocode: does the A32 condition `cond` hold for these flags?

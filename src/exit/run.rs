@@ -43,7 +43,12 @@ pub fn pcpu_main() -> ! {
 }
 
 /// Runs `vcpu` until it has to leave this pCPU.
-fn run_vcpu(vm: &'static Vm, vcpu: &'static Vcpu, slice_end: Option<u64>, next: Option<u64>) -> Reason {
+fn run_vcpu(
+    vm: &'static Vm,
+    vcpu: &'static Vcpu,
+    slice_end: Option<u64>,
+    next: Option<u64>,
+) -> Reason {
     let presence = schedule::presence(percpu::this().id.get());
     // SAFETY: the run queue has just given it to this pCPU.
     let mut guest = unsafe { Guest::load(vm, vcpu, slice_end, next) };

@@ -95,7 +95,9 @@ fn write(guest: &mut Guest, register: SysReg, value: u64) -> Answer {
         }
         reg::CNTP_CTL_EL0 => return physical_timer(guest, |timer, _| timer.set_ctl(value)),
         reg::CNTP_CVAL_EL0 => return physical_timer(guest, |timer, _| timer.set_cval(value)),
-        reg::CNTP_TVAL_EL0 => return physical_timer(guest, |timer, now| timer.set_tval(now, value)),
+        reg::CNTP_TVAL_EL0 => {
+            return physical_timer(guest, |timer, now| timer.set_tval(now, value));
+        }
         reg::MDSCR_EL1 => guest.state.context.debug.set_mdscr(value),
         reg::OSLAR_EL1 => guest.state.context.debug.os_lock = value & 1 != 0,
         reg::OSDLR_EL1
@@ -127,7 +129,10 @@ fn sgi(guest: &mut Guest, register: SgiRegister, value: u64) {
     guest.notify(effects);
 }
 
-fn physical_timer(guest: &mut Guest, change: impl FnOnce(&mut crate::device::timer::PhysicalTimer, u64)) -> Answer {
+fn physical_timer(
+    guest: &mut Guest,
+    change: impl FnOnce(&mut crate::device::timer::PhysicalTimer, u64),
+) -> Answer {
     change(&mut guest.state.timer, timer::now());
     guest.physical_timer_changed();
     Answer::Done

@@ -63,7 +63,11 @@ impl GuestRam {
             // SAFETY: `length` is at most `bytes.len()` and inside the window; the two can't
             // overlap, since a window shows what EL2 maps nowhere else.
             unsafe {
-                core::ptr::copy_nonoverlapping(bytes.as_ptr(), at.get() as *mut u8, length as usize);
+                core::ptr::copy_nonoverlapping(
+                    bytes.as_ptr(),
+                    at.get() as *mut u8,
+                    length as usize,
+                );
             }
         }))
     }

@@ -25,10 +25,7 @@ static PHYSICAL: AtomicU64 = AtomicU64::new(0);
 pub unsafe fn init(pa: Pa, length: u64) {
     PHYSICAL.store(pa.get(), Ordering::Relaxed);
     // SAFETY: as the caller promises.
-    unsafe {
-        HEAP.lock()
-            .init(layout::HEAP.get() as usize, length as usize)
-    };
+    unsafe { HEAP.lock().init(layout::HEAP.get() as usize, length as usize) };
 }
 
 /// Physical address of something on the heap.

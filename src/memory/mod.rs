@@ -3,9 +3,9 @@
 mod addr;
 pub mod frames;
 #[cfg(target_os = "none")]
-pub mod heap;
-#[cfg(target_os = "none")]
 pub mod guest;
+#[cfg(target_os = "none")]
+pub mod heap;
 pub mod stage2;
 #[cfg(target_os = "none")]
 pub mod tables;

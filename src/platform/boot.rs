@@ -65,10 +65,7 @@ unsafe fn tree_bytes(va: u64, map: impl FnOnce(u64)) -> Option<&'static [u8]> {
 pub fn tree(pa: Pa) -> (Fdt<'static>, Region) {
     let page = pa.align_down(PAGE_SIZE);
     let at = layout::TREE.wrapping_add(pa.offset_in(PAGE_SIZE));
-    must(
-        "the device tree's map",
-        mmu::map(layout::TREE, page, PAGE_SIZE, mmu::Access::ReadOnly),
-    );
+    must("the device tree's map", mmu::map(layout::TREE, page, PAGE_SIZE, mmu::Access::ReadOnly));
     let mut size = 0;
     // SAFETY: the first page is mapped; a header that crosses into the next isn't a boot
     // protocol's tree, which is aligned to 8 bytes at least, and QEMU's to 2 MiB.
@@ -78,12 +75,7 @@ pub fn tree(pa: Pa) -> (Fdt<'static>, Region) {
             let end = (at.get() + total).next_multiple_of(PAGE_SIZE);
             let rest = end - layout::TREE.get() - PAGE_SIZE;
             let next = layout::TREE.wrapping_add(PAGE_SIZE);
-            let _ = mmu::map(
-                next,
-                page.wrapping_add(PAGE_SIZE),
-                rest,
-                mmu::Access::ReadOnly,
-            );
+            let _ = mmu::map(next, page.wrapping_add(PAGE_SIZE), rest, mmu::Access::ReadOnly);
         })
     };
     let Some(Ok(tree)) = bytes.map(Fdt::new) else {
@@ -121,11 +113,7 @@ pub fn claimed(image: Pa, tree: Region, machine: &Machine<'_>) -> [Region; 3] {
         static __image_end: u8;
     }
     let size = (&raw const __image_end) as u64 - layout::IMAGE.get();
-    [
-        Region { base: image, size },
-        tree,
-        machine.initrd.unwrap_or_default(),
-    ]
+    [Region { base: image, size }, tree, machine.initrd.unwrap_or_default()]
 }
 
 /// Takes EL2's heap from RAM; returns what it took.
@@ -136,14 +124,9 @@ pub fn init_heap(machine: &Machine<'_>, claimed: &[Region]) -> Region {
         (start.checked_add(wanted)? <= region.end().get()).then_some(Pa::new(start))
     };
     let Some(base) = machine.usable_ram(claimed).find_map(|region| fits(&region)) else {
-        give_up(format_args!(
-            "RAM: found no free {wanted:#x} bytes in a row for the hypervisor"
-        ))
+        give_up(format_args!("RAM: found no free {wanted:#x} bytes in a row for the hypervisor"))
     };
-    must(
-        "the heap's map",
-        mmu::map(layout::HEAP, base, wanted, mmu::Access::Data),
-    );
+    must("the heap's map", mmu::map(layout::HEAP, base, wanted, mmu::Access::Data));
     must("the windows", mmu::init_windows());
     // SAFETY: free RAM, mapped just now, once.
     unsafe { heap::init(base, wanted) };
@@ -226,10 +209,7 @@ pub fn start_secondaries(machine: &Machine<'_>) -> usize {
         if smp::entered_at_el3() {
             smp::release_from_pen(cpu.mpidr, context);
         } else if let Err(code) = psci::cpu_on(cpu.mpidr, entry, context) {
-            log::error!(
-                "pCPU {running} (MPIDR {:#x}): CPU_ON failed: {code:?}",
-                cpu.mpidr
-            );
+            log::error!("pCPU {running} (MPIDR {:#x}): CPU_ON failed: {code:?}", cpu.mpidr);
             continue;
         }
         while !smp::is_online(running) {

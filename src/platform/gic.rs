@@ -147,9 +147,7 @@ pub fn init_cpu(redistributors: &[Block], ppis: &[u32]) -> Result<(), GicError> 
     for word in 0..8 {
         block.write(GICR_IPRIORITYR + 4 * word, PRIORITY * 0x0101_0101);
     }
-    let enabled = ppis
-        .iter()
-        .fold(1 << KICK, |bits, ppi| bits | 1u32 << (ppi & 31));
+    let enabled = ppis.iter().fold(1 << KICK, |bits, ppi| bits | 1u32 << (ppi & 31));
     block.write(GICR_ISENABLER0, enabled);
 
     // SRE and Enable: system registers here, and EL1 may have its (virtual) ones.
@@ -172,21 +170,10 @@ fn find(regions: &[Block], mpidr: u64) -> Option<Block> {
             let low = u64::from(region.read(offset + GICR_TYPER));
             let high = u64::from(region.read(offset + GICR_TYPER + 4));
             // GICv4 has two more frames of 64 KiB.
-            let size = if low & TYPER_VLPIS != 0 {
-                0x4_0000
-            } else {
-                0x2_0000
-            };
+            let size = if low & TYPER_VLPIS != 0 { 0x4_0000 } else { 0x2_0000 };
             if high == affinity {
-                let (va, pa) = (
-                    region.va.wrapping_add(offset),
-                    region.pa.wrapping_add(offset),
-                );
-                return Some(Block {
-                    va,
-                    pa,
-                    length: size,
-                });
+                let (va, pa) = (region.va.wrapping_add(offset), region.pa.wrapping_add(offset));
+                return Some(Block { va, pa, length: size });
             }
             if low & TYPER_LAST != 0 {
                 break;
@@ -204,10 +191,7 @@ pub fn enable_spi(intid: u32) {
     let route = base.wrapping_add(GICD_IROUTER + 8 * u64::from(intid));
     write32(route, affinity as u32);
     write32(route.wrapping_add(4), (affinity >> 32) as u32);
-    write32(
-        base.wrapping_add(GICD_ISENABLER + u64::from(intid / 32) * 4),
-        1 << (intid % 32),
-    );
+    write32(base.wrapping_add(GICD_ISENABLER + u64::from(intid / 32) * 4), 1 << (intid % 32));
 }
 
 /// Acknowledges the most important pending interrupt, if there is one.
@@ -233,26 +217,14 @@ pub fn complete(intid: u32) {
 /// Makes PPI `intid` of this CPU active or inactive: what the vCPU that is loaded left of it.
 #[inline(always)]
 pub fn set_active(intid: u32, active: bool) {
-    let register = if active {
-        GICR_ISACTIVER0
-    } else {
-        GICR_ICACTIVER0
-    };
-    write32(
-        percpu::this().redistributor.get().wrapping_add(register),
-        1 << (intid & 31),
-    );
+    let register = if active { GICR_ISACTIVER0 } else { GICR_ICACTIVER0 };
+    write32(percpu::this().redistributor.get().wrapping_add(register), 1 << (intid & 31));
 }
 
 /// Whether PPI `intid` of this CPU is active.
 #[inline(always)]
 pub fn is_active(intid: u32) -> bool {
-    let bits = read32(
-        percpu::this()
-            .redistributor
-            .get()
-            .wrapping_add(GICR_ISACTIVER0),
-    );
+    let bits = read32(percpu::this().redistributor.get().wrapping_add(GICR_ISACTIVER0));
     bits & 1 << (intid & 31) != 0
 }
 

@@ -74,16 +74,10 @@ impl Uart {
     pub unsafe fn new(base: Va) -> Self {
         // SAFETY: as the caller promises.
         let registers = unsafe { &*(base.get() as *const Registers) };
-        registers
-            .LCR_H
-            .write(LineControl::FEN::SET + LineControl::WLEN::Eight);
+        registers.LCR_H.write(LineControl::FEN::SET + LineControl::WLEN::Eight);
         registers.ICR.set(0x7ff);
-        registers
-            .IMSC
-            .write(Interrupts::RX::SET + Interrupts::RT::SET);
-        registers
-            .CR
-            .write(Control::UARTEN::SET + Control::TXE::SET + Control::RXE::SET);
+        registers.IMSC.write(Interrupts::RX::SET + Interrupts::RT::SET);
+        registers.CR.write(Control::UARTEN::SET + Control::TXE::SET + Control::RXE::SET);
         Self { registers }
     }
 
@@ -109,13 +103,7 @@ impl Uart {
 
     /// Whether the transmit interrupt is wanted: something waits to be sent.
     pub fn want_transmit(&self, wanted: bool) {
-        let transmit = if wanted {
-            Interrupts::TX::SET
-        } else {
-            Interrupts::TX::CLEAR
-        };
-        self.registers
-            .IMSC
-            .write(Interrupts::RX::SET + Interrupts::RT::SET + transmit);
+        let transmit = if wanted { Interrupts::TX::SET } else { Interrupts::TX::CLEAR };
+        self.registers.IMSC.write(Interrupts::RX::SET + Interrupts::RT::SET + transmit);
     }
 }

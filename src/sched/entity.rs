@@ -97,16 +97,10 @@ pub struct Kick {
 
 impl Kick {
     /// Nobody.
-    pub const NONE: Self = Self {
-        reschedule: 0,
-        notice: 0,
-    };
+    pub const NONE: Self = Self { reschedule: 0, notice: 0 };
 
     pub(super) const fn reschedule(mask: u8) -> Self {
-        Self {
-            reschedule: mask,
-            notice: 0,
-        }
+        Self { reschedule: mask, notice: 0 }
     }
 
     /// Whether nobody has to be told.
@@ -116,10 +110,7 @@ impl Kick {
 
     /// Both together.
     pub const fn and(self, other: Self) -> Self {
-        Self {
-            reschedule: self.reschedule | other.reschedule,
-            notice: self.notice | other.notice,
-        }
+        Self { reschedule: self.reschedule | other.reschedule, notice: self.notice | other.notice }
     }
 }
 
@@ -210,37 +201,21 @@ impl fmt::Display for SchedError {
                 write!(f, "pick on pCPU {pcpu}: what it runs was not put back")
             }
             Self::UnknownEntity { id } => write!(f, "entity {id} does not exist"),
-            Self::InvalidTransition {
-                id,
-                from,
-                operation,
-            } => {
-                write!(
-                    f,
-                    "entity {id}: {operation} is not allowed in state {from:?}"
-                )
+            Self::InvalidTransition { id, from, operation } => {
+                write!(f, "entity {id}: {operation} is not allowed in state {from:?}")
             }
             Self::ZeroWeight => write!(f, "weight 0: wanted at least 1"),
             Self::NoPcpuAllowed { affinity, usable } => {
-                write!(
-                    f,
-                    "affinity {affinity:#x} allows no pCPU: wanted one of {usable:#x}"
-                )
+                write!(f, "affinity {affinity:#x} allows no pCPU: wanted one of {usable:#x}")
             }
             Self::DedicatedTaken { pcpu } => {
                 write!(f, "pCPU {pcpu} is dedicated to another vCPU already")
             }
             Self::DedicatedLeavesNone { pcpu } => {
-                write!(
-                    f,
-                    "dedicating pCPU {pcpu} would leave no pCPU for the shared vCPUs"
-                )
+                write!(f, "dedicating pCPU {pcpu} would leave no pCPU for the shared vCPUs")
             }
             Self::DedicatedStrands { pcpu, id } => {
-                write!(
-                    f,
-                    "dedicating pCPU {pcpu} would leave entity {id} without a pCPU"
-                )
+                write!(f, "dedicating pCPU {pcpu} would leave entity {id} without a pCPU")
             }
             Self::TooManyEntities { limit } => write!(f, "more than {limit} entities"),
         }

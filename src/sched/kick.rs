@@ -82,10 +82,7 @@ pub struct Presence<W = AtomicU64> {
 impl Presence {
     /// A pCPU at EL2 that nobody has news for.
     pub const fn new() -> Self {
-        Self {
-            place: AtomicU64::new(0),
-            attention: AtomicU64::new(0),
-        }
+        Self { place: AtomicU64::new(0), attention: AtomicU64::new(0) }
     }
 }
 

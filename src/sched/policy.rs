@@ -33,10 +33,7 @@ pub(super) struct Waiting {
 impl RunQueue {
     /// Who is Ready, for the pCPU of `bit` and for others.
     pub(super) fn waiting(&self, bit: u8) -> Waiting {
-        let mut waiting = Waiting {
-            first: None,
-            wanted: 0,
-        };
+        let mut waiting = Waiting { first: None, wanted: 0 };
         let mut least = u64::MAX;
         for class in &self.classes {
             if let Some((slot, key)) = class.ready.first() {
@@ -118,11 +115,7 @@ impl RunQueue {
         }
         self.enqueue(slot);
         let kick = self.offer(slot);
-        if kick.is_none() {
-            self.preempt_for(slot, now)
-        } else {
-            kick
-        }
+        if kick.is_none() { self.preempt_for(slot, now) } else { kick }
     }
 
     /// Brings the clocks of those of `mask` that run alone up to `now`: with nobody waiting,
@@ -155,17 +148,10 @@ impl RunQueue {
         let Some(entity) = self.entities.get(slot as usize) else {
             return 0;
         };
-        if key
-            <= entity
-                .vruntime
-                .saturating_add(entity.slice.saturating_mul(2))
-        {
+        if key <= entity.vruntime.saturating_add(entity.slice.saturating_mul(2)) {
             return entity.vruntime;
         }
-        let rival_slice = self
-            .entities
-            .get(rival as usize)
-            .map_or(0, |rival| rival.slice);
+        let rival_slice = self.entities.get(rival as usize).map_or(0, |rival| rival.slice);
         key.saturating_sub(2 * (entity.slice + rival_slice))
     }
 
@@ -206,11 +192,7 @@ impl RunQueue {
         let idle = self.idle & entity.allowed;
         if idle != 0 {
             let last = 1 << (entity.last & 7);
-            let bit = if idle & last != 0 {
-                last
-            } else {
-                idle & idle.wrapping_neg()
-            };
+            let bit = if idle & last != 0 { last } else { idle & idle.wrapping_neg() };
             self.idle &= !bit;
             return Kick::reschedule(bit);
         }
@@ -246,11 +228,7 @@ impl RunQueue {
     /// pCPU is on its way to a pick.
     pub(super) fn call_restful(&mut self, wanted: u8) -> Kick {
         let idle = wanted & self.idle;
-        let called = if idle != 0 {
-            idle & idle.wrapping_neg()
-        } else {
-            wanted & self.lone
-        };
+        let called = if idle != 0 { idle & idle.wrapping_neg() } else { wanted & self.lone };
         self.idle &= !called;
         self.lone &= !called;
         Kick::reschedule(called)
@@ -259,10 +237,7 @@ impl RunQueue {
     /// Checks that `pcpu` can be dedicated to one entity, and gives its mask.
     pub(super) fn dedicate(&self, pcpu: usize, affinity: u8) -> Result<u8, SchedError> {
         if pcpu >= self.count {
-            return Err(SchedError::NoSuchPcpu {
-                pcpu,
-                pcpus: self.count,
-            });
+            return Err(SchedError::NoSuchPcpu { pcpu, pcpus: self.count });
         }
         let bit = 1 << (pcpu & 7);
         if self.shared & bit == 0 {
@@ -273,10 +248,7 @@ impl RunQueue {
         }
         for (slot, entity) in self.entities.iter().enumerate() {
             if !entity.vacant && entity.allowed == bit {
-                let id = super::EntityId {
-                    slot: slot as u16,
-                    generation: entity.generation,
-                };
+                let id = super::EntityId { slot: slot as u16, generation: entity.generation };
                 return Err(SchedError::DedicatedStrands { pcpu, id });
             }
         }
@@ -286,11 +258,7 @@ impl RunQueue {
     /// Recomputes where each entity may run, after `shared` changed.
     pub(super) fn confine_all(&mut self) {
         for slot in 0..self.entities.len() {
-            if self
-                .entities
-                .get(slot)
-                .is_some_and(|e| !e.vacant && e.dedicated.is_none())
-            {
+            if self.entities.get(slot).is_some_and(|e| !e.vacant && e.dedicated.is_none()) {
                 self.confine(slot as u16);
             }
         }
@@ -320,19 +288,12 @@ impl RunQueue {
 
     /// The index of the class of `mask`, with one member more.
     pub(super) fn class_for(&mut self, mask: u8) -> usize {
-        let found = self
-            .classes
-            .iter()
-            .position(|class| class.members != 0 && class.mask == mask);
+        let found = self.classes.iter().position(|class| class.members != 0 && class.mask == mask);
         let free = || self.classes.iter().position(|class| class.members == 0);
         let index = found.or_else(free).unwrap_or(self.classes.len());
         if index == self.classes.len() {
             let ready = Tournament::new(self.entities.len().next_power_of_two());
-            self.classes.push(Class {
-                mask,
-                members: 0,
-                ready,
-            });
+            self.classes.push(Class { mask, members: 0, ready });
         }
         if let Some(class) = self.classes.get_mut(index) {
             class.mask = mask;
@@ -362,7 +323,5 @@ impl RunQueue {
 
 /// The virtual run time that a running entity has reached at `now`.
 fn reached(runner: &Entity, now: u64) -> u64 {
-    runner
-        .vruntime
-        .wrapping_add(runner.virtual_time(now.saturating_sub(runner.since)))
+    runner.vruntime.wrapping_add(runner.virtual_time(now.saturating_sub(runner.since)))
 }

@@ -101,10 +101,7 @@ impl RunQueue {
             None => affinity & self.shared,
         };
         if allowed == 0 {
-            return Err(SchedError::NoPcpuAllowed {
-                affinity,
-                usable: self.shared,
-            });
+            return Err(SchedError::NoPcpuAllowed { affinity, usable: self.shared });
         }
         let slot = match self.entities.iter().position(|entity| entity.vacant) {
             Some(slot) => slot,
@@ -114,9 +111,7 @@ impl RunQueue {
                 self.entities.len() - 1
             }
             None => {
-                return Err(SchedError::TooManyEntities {
-                    limit: MAX_ENTITIES,
-                });
+                return Err(SchedError::TooManyEntities { limit: MAX_ENTITIES });
             }
         };
         if dedicated.is_some() {
@@ -126,9 +121,7 @@ impl RunQueue {
         let class = self.class_for(allowed);
         let slice = self.slice;
         let Some(entity) = self.entities.get_mut(slot) else {
-            return Err(SchedError::TooManyEntities {
-                limit: MAX_ENTITIES,
-            });
+            return Err(SchedError::TooManyEntities { limit: MAX_ENTITIES });
         };
         let generation = entity.generation;
         *entity = Entity {
@@ -142,10 +135,7 @@ impl RunQueue {
             ..Entity::new()
         };
         entity.set_weight(weight, slice);
-        Ok(EntityId {
-            slot: slot as u16,
-            generation,
-        })
+        Ok(EntityId { slot: slot as u16, generation })
     }
 
     /// Removes an entity that is Off. A pCPU that it owned is shared again.
@@ -186,10 +176,7 @@ impl RunQueue {
             State::Blocked => Ok(self.make_ready(id.slot, now)),
             State::Running(pcpu) => {
                 entity.token = true;
-                Ok(Kick {
-                    reschedule: 0,
-                    notice: 1 << (pcpu & 7),
-                })
+                Ok(Kick { reschedule: 0, notice: 1 << (pcpu & 7) })
             }
             State::Off | State::Ready | State::Paused => Ok(Kick::NONE),
         }
@@ -221,11 +208,7 @@ impl RunQueue {
         }
         let kick = self.call_restful(waiting.wanted);
         Ok(match run {
-            Some((id, slice_end)) => Pick::Run {
-                id,
-                slice_end,
-                kick,
-            },
+            Some((id, slice_end)) => Pick::Run { id, slice_end, kick },
             None => Pick::Idle { kick },
         })
     }
@@ -248,10 +231,7 @@ impl RunQueue {
         entity.state = State::Running(pcpu as u8);
         entity.token = false;
         entity.last = pcpu as u8;
-        entity.account.wait = entity
-            .account
-            .wait
-            .wrapping_add(now.saturating_sub(entity.since));
+        entity.account.wait = entity.account.wait.wrapping_add(now.saturating_sub(entity.since));
         entity.since = now;
         let cpu = &mut self.pcpus[pcpu & 7];
         cpu.current = slot;
@@ -260,13 +240,7 @@ impl RunQueue {
         if rival.is_none() {
             self.lone |= 1 << pcpu;
         }
-        Some((
-            EntityId {
-                slot,
-                generation: entity.generation,
-            },
-            cpu.slice_end,
-        ))
+        Some((EntityId { slot, generation: entity.generation }, cpu.slice_end))
     }
 
     /// Takes `id` off `pcpu`, charges it for its run and says what it is now: a `Block` with a
@@ -407,11 +381,7 @@ impl RunQueue {
             return Err(SchedError::NoPcpuAllowed { affinity, usable });
         }
         if entity.dedicated.is_some() {
-            return Err(refused(
-                id,
-                entity.state,
-                "set_affinity of a dedicated vCPU",
-            ));
+            return Err(refused(id, entity.state, "set_affinity of a dedicated vCPU"));
         }
         entity.affinity = affinity;
         let state = entity.state;
@@ -439,20 +409,14 @@ impl RunQueue {
     pub fn running(&self, pcpu: usize) -> Option<EntityId> {
         let slot = self.pcpus.get(pcpu)?.current;
         let entity = self.entities.get(slot as usize)?;
-        Some(EntityId {
-            slot,
-            generation: entity.generation,
-        })
+        Some(EntityId { slot, generation: entity.generation })
     }
 
     fn bit(&self, pcpu: usize) -> Result<u8, SchedError> {
         if pcpu < self.count {
             Ok(1 << (pcpu & 7))
         } else {
-            Err(SchedError::NoSuchPcpu {
-                pcpu,
-                pcpus: self.count,
-            })
+            Err(SchedError::NoSuchPcpu { pcpu, pcpus: self.count })
         }
     }
 
@@ -472,9 +436,5 @@ impl RunQueue {
 }
 
 fn refused(id: EntityId, from: State, operation: &'static str) -> SchedError {
-    SchedError::InvalidTransition {
-        id,
-        from,
-        operation,
-    }
+    SchedError::InvalidTransition { id, from, operation }
 }

@@ -18,10 +18,7 @@ struct Entry {
     slot: u16,
 }
 
-const ABSENT: Entry = Entry {
-    key: u64::MAX,
-    slot: NOBODY,
-};
+const ABSENT: Entry = Entry { key: u64::MAX, slot: NOBODY };
 
 /// A winner tree over slots `0..capacity`; the smallest key wins.
 ///
@@ -36,9 +33,7 @@ pub(super) struct Tournament {
 impl Tournament {
     /// An empty tree for `capacity` slots, a power of two.
     pub fn new(capacity: usize) -> Self {
-        Self {
-            pairs: vec![[ABSENT; 2]; capacity],
-        }
+        Self { pairs: vec![[ABSENT; 2]; capacity] }
     }
 
     /// The number of slots.
@@ -54,10 +49,7 @@ impl Tournament {
         let mut grown = Self::new(capacity);
         let old = self.capacity();
         for node in old..old.saturating_mul(2) {
-            let leaf = self
-                .pairs
-                .get(node >> 1)
-                .map_or(ABSENT, |pair| pair[node & 1]);
+            let leaf = self.pairs.get(node >> 1).map_or(ABSENT, |pair| pair[node & 1]);
             if leaf.slot != NOBODY {
                 grown.set(leaf.slot, leaf.key);
             }
@@ -68,13 +60,7 @@ impl Tournament {
     /// Enters `slot` with `key`, or gives it a new key. The largest key is not told from the
     /// second largest: it marks who is absent.
     pub fn set(&mut self, slot: u16, key: u64) {
-        self.replay(
-            slot,
-            Entry {
-                key: key.min(u64::MAX - 1),
-                slot,
-            },
-        );
+        self.replay(slot, Entry { key: key.min(u64::MAX - 1), slot });
     }
 
     /// Takes `slot` out; nothing happens when it is not in.

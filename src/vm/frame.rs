@@ -19,11 +19,7 @@ impl Frame {
     pub const fn reset(entry: u64, x0: u64) -> Self {
         let mut x = [0; 31];
         x[0] = x0;
-        Self {
-            x,
-            pc: entry,
-            pstate: 0x3c5,
-        }
+        Self { x, pc: entry, pstate: 0x3c5 }
     }
 
     /// General register `n`; 31 is the zero register.

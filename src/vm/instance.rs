@@ -20,11 +20,11 @@ use crate::device::psci::{self, Power};
 use crate::device::vgic::{Effects, Vgic};
 use crate::el2::layout::MAX_PCPUS;
 use crate::el2::lock::{Lock, rank};
-use crate::memory::guest::GuestRam;
+use crate::memory::Ipa;
 use crate::memory::frames::{Clean, Dirty, Frames};
+use crate::memory::guest::GuestRam;
 use crate::memory::stage2::{self, Attributes, Stage2, vttbr};
 use crate::memory::tables::Tables;
-use crate::memory::Ipa;
 use crate::platform::{console, power, timer};
 use crate::sched::{MAX_ENTITIES, SchedError, State};
 
@@ -103,7 +103,12 @@ pub fn off_if_last() {
 impl Vm {
     /// Makes VM `id` by `config` out of `ram`, which is mapped as it is: zeroing and loading are
     /// the first part of its start.
-    pub fn make(id: usize, config: &VmConfig<'static>, frames: Frames<Dirty>, ipa_bits: u8) -> Result<&'static Self, String> {
+    pub fn make(
+        id: usize,
+        config: &VmConfig<'static>,
+        frames: Frames<Dirty>,
+        ipa_bits: u8,
+    ) -> Result<&'static Self, String> {
         let ram = GuestRam::new(RAM_BASE, frames.runs().to_vec());
         let refuse = |why: &dyn core::fmt::Display| format!("{}: {why}", config.name);
         let plan = config.plan().map_err(|fault| format!("{fault}"))?;
@@ -229,9 +234,8 @@ impl Vm {
     /// To be called after a vCPU became off: if the VM was stopping and this was the last one, it
     /// is off, or starts anew.
     pub fn check_stopped(&'static self) {
-        let off = |vcpu: &Vcpu| {
-            schedule::with(|queue| queue.state(vcpu.entity)) == Some(Ok(State::Off))
-        };
+        let off =
+            |vcpu: &Vcpu| schedule::with(|queue| queue.state(vcpu.entity)) == Some(Ok(State::Off));
         let mut life = self.life.lock();
         if !matches!(*life, Life::Stopping(_)) || !self.vcpus.iter().all(off) {
             return;

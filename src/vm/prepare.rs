@@ -82,7 +82,8 @@ impl Vm {
         let rest = bytes.get(done..).unwrap_or(&[]);
         let step = self.ram.write(ipa.wrapping_add(done as u64), rest).unwrap_or(rest.len() as u64);
         let done = done.wrapping_add(step as usize);
-        let (part, done) = if done >= bytes.len() { (part.wrapping_add(1), 0) } else { (part, done) };
+        let (part, done) =
+            if done >= bytes.len() { (part.wrapping_add(1), 0) } else { (part, done) };
         (Preparation::Load { frames, part, done }, false)
     }
 

@@ -18,7 +18,12 @@ pub struct Blob<T: ?Sized>(pub T);
 
 /// Makes the VMs of `blob` and starts those that want to be started. What is wrong is said, one
 /// line a fault; a VM with a fault is refused, and the others start.
-pub fn start_all(blob: &'static [u8], mut frames: FrameAllocator, pcpus: usize, words: &CommandLine<'static>) {
+pub fn start_all(
+    blob: &'static [u8],
+    mut frames: FrameAllocator,
+    pcpus: usize,
+    words: &CommandLine<'static>,
+) {
     for word in words.errors() {
         error!("{word}");
         note_failure();

@@ -14,9 +14,7 @@ pub fn tests() -> Vec<Test> {
         .smp(&[1, 2]),
         Test::new("boot/el3", |config| {
             let properties = ["virtualization=on", "secure=on"];
-            let case = Case::new(config)
-                .elf(config.profile)
-                .properties(&properties);
+            let case = Case::new(config).elf(config.profile).properties(&properties);
             let outcome = case.run()?;
             both_ended(&outcome)
         }),
@@ -26,24 +24,20 @@ pub fn tests() -> Vec<Test> {
             both_ended(&Case::new(config).properties(&properties).run()?)
         })
         .cpu(Cpu::A72),
-        Test::new("boot/eight-cpus", |config| {
-            both_ended(&Case::new(config).run()?)
-        })
-        .smp(&[8])
-        .cpu(Cpu::A72)
-        .profile(Profile::Release),
+        Test::new("boot/eight-cpus", |config| both_ended(&Case::new(config).run()?))
+            .smp(&[8])
+            .cpu(Cpu::A72)
+            .profile(Profile::Release),
         Test::new("boot/small-memory", |config| {
             both_ended(&Case::new(config).memory("128M").run()?)
         })
         .smp(&[2])
         .cpu(Cpu::A72)
         .profile(Profile::Release),
-        Test::new("boot/large-memory", |config| {
-            both_ended(&Case::new(config).memory("5G").run()?)
-        })
-        .smp(&[2])
-        .cpu(Cpu::A72)
-        .profile(Profile::Release),
+        Test::new("boot/large-memory", |config| both_ended(&Case::new(config).memory("5G").run()?))
+            .smp(&[2])
+            .cpu(Cpu::A72)
+            .profile(Profile::Release),
     ]
 }
 

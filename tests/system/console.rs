@@ -10,11 +10,8 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::new("console/keyboard", |config| {
             let shell = |name| Vm::new(name).kernel("benos").cpus(1);
-            let mut talk = Case::new(config)
-                .attended()
-                .vm(shell("one"))
-                .vm(shell("two"))
-                .start()?;
+            let mut talk =
+                Case::new(config).attended().vm(shell("one")).vm(shell("two")).start()?;
             // The first VM has the keyboard; what it prompts is shown without a line end.
             talk.expect("[one] benos> ")?;
             talk.say("el\r")?;

@@ -91,9 +91,7 @@ fn interleaved(outcome: &Outcome) -> Verdict {
     let names: Vec<&str> = outcome
         .all_lines()
         .filter_map(|line| {
-            ["alpha", "beta"]
-                .into_iter()
-                .find(|name| line.starts_with(&format!("[{name}] ")))
+            ["alpha", "beta"].into_iter().find(|name| line.starts_with(&format!("[{name}] ")))
         })
         .collect();
     let changes = names.windows(2).filter(|pair| pair[0] != pair[1]).count();

@@ -11,10 +11,7 @@ fn good(name: &str) -> Vm {
 /// line with these words in it.
 fn refused(name: &str, faulty: fn(Vm) -> Vm, words: &'static [&'static str]) -> Test {
     Test::new(format!("descriptions/{name}"), move |config| {
-        let outcome = Case::new(config)
-            .vm(faulty(good("wrong")))
-            .vm(good("right"))
-            .run()?;
+        let outcome = Case::new(config).vm(faulty(good("wrong"))).vm(good("right")).run()?;
         outcome.expect_line("mezzanine", words)?;
         outcome.expect_no_line("wrong", "")?;
         outcome.expect_pass("right", 1)?;
@@ -28,21 +25,9 @@ fn refused(name: &str, faulty: fn(Vm) -> Vm, words: &'static [&'static str]) -> 
 /// The tests of this area.
 pub fn tests() -> Vec<Test> {
     let mut tests = vec![
-        refused(
-            "no-memory",
-            |vm| vm.without("memory-mib"),
-            &["wrong", "memory-mib"],
-        ),
-        refused(
-            "no-such-memory",
-            |vm| vm.memory(4_000_000),
-            &["wrong", "4000000"],
-        ),
-        refused(
-            "zero-memory",
-            |vm| vm.memory(0),
-            &["wrong", "memory-mib", "0"],
-        ),
+        refused("no-memory", |vm| vm.without("memory-mib"), &["wrong", "memory-mib"]),
+        refused("no-such-memory", |vm| vm.memory(4_000_000), &["wrong", "4000000"]),
+        refused("zero-memory", |vm| vm.memory(0), &["wrong", "memory-mib", "0"]),
         refused("zero-cpus", |vm| vm.cpus(0), &["wrong", "cpus", "0"]),
         refused("too-many-cpus", |vm| vm.cpus(77), &["wrong", "cpus", "77"]),
         refused("no-kernel", Vm::without_kernel, &["wrong", "kernel"]),
@@ -51,32 +36,12 @@ pub fn tests() -> Vec<Test> {
             |vm| vm.without_kernel().cell("kernel", 0x1234),
             &["wrong", "kernel", "0x1234"],
         ),
-        refused(
-            "no-such-initrd",
-            |vm| vm.cell("initrd", 0x1234),
-            &["wrong", "initrd", "0x1234"],
-        ),
-        refused(
-            "odd-format",
-            |vm| vm.text("format", "tar"),
-            &["wrong", "format", "tar"],
-        ),
+        refused("no-such-initrd", |vm| vm.cell("initrd", 0x1234), &["wrong", "initrd", "0x1234"]),
+        refused("odd-format", |vm| vm.text("format", "tar"), &["wrong", "format", "tar"]),
         refused("zero-share", |vm| vm.share(0), &["wrong", "share", "0"]),
-        refused(
-            "no-affinity",
-            |vm| vm.affinity(&[0]),
-            &["wrong", "affinity"],
-        ),
-        refused(
-            "affinity-elsewhere",
-            |vm| vm.affinity(&[0x80]),
-            &["wrong", "affinity", "0x80"],
-        ),
-        refused(
-            "short-cell",
-            |vm| vm.property("cpus", vec![0, 1]),
-            &["wrong", "cpus"],
-        ),
+        refused("no-affinity", |vm| vm.affinity(&[0]), &["wrong", "affinity"]),
+        refused("affinity-elsewhere", |vm| vm.affinity(&[0x80]), &["wrong", "affinity", "0x80"]),
+        refused("short-cell", |vm| vm.property("cpus", vec![0, 1]), &["wrong", "cpus"]),
         refused(
             "unended-string",
             |vm| vm.property("bootargs", b"never ends".to_vec()),
@@ -90,16 +55,8 @@ pub fn tests() -> Vec<Test> {
             },
             &["wrong", "load-address", "0x90000000"],
         ),
-        refused(
-            "too-many-dedicated",
-            |vm| vm.cpus(3).dedicated(),
-            &["wrong", "dedicated"],
-        ),
-        refused(
-            "dedicated-leaves-none",
-            |vm| vm.cpus(2).dedicated(),
-            &["wrong", "dedicated"],
-        ),
+        refused("too-many-dedicated", |vm| vm.cpus(3).dedicated(), &["wrong", "dedicated"]),
+        refused("dedicated-leaves-none", |vm| vm.cpus(2).dedicated(), &["wrong", "dedicated"]),
     ];
     tests.push(whole("no-blob", |_| b"this is not a device tree".to_vec()));
     tests.push(whole("truncated", |blob| blob[..blob.len() / 2].to_vec()));

@@ -7,12 +7,7 @@ use std::process::Command;
 
 /// The tests of this area.
 pub fn tests() -> Vec<Test> {
-    vec![
-        Test::new("gdb/first-exit", first_exit)
-            .smp(&[2])
-            .cpu(Cpu::A72)
-            .profile(Profile::Release),
-    ]
+    vec![Test::new("gdb/first-exit", first_exit).smp(&[2]).cpu(Cpu::A72).profile(Profile::Release)]
 }
 
 fn first_exit(config: Config) -> Verdict {
@@ -21,11 +16,7 @@ fn first_exit(config: Config) -> Verdict {
     let stub = format!("unix:{socket},server=on,wait=off");
     let mut talk = Case::new(config).qemu(&["-S", "-gdb", &stub]).start()?;
     talk.wait_for_file(&socket)?;
-    let elf = root()
-        .join("target")
-        .join(BARE)
-        .join(config.profile.directory())
-        .join("mezzanine");
+    let elf = root().join("target").join(BARE).join(config.profile.directory()).join("mezzanine");
     let output = Command::new("timeout")
         .args(["60", "gdb-multiarch", "-q", "-batch", "-nx"])
         .arg(elf)
@@ -40,18 +31,12 @@ fn first_exit(config: Config) -> Verdict {
     drop(talk);
     let _ = std::fs::remove_file(&socket);
     let said = String::from_utf8_lossy(&output.stdout);
-    for wanted in [
-        "hit Breakpoint 1, mezzanine::exit::handle",
-        "ESR_EL2",
-        "IPA page",
-        "VMID",
-        "EL2, SPSel 1",
-    ] {
+    for wanted in
+        ["hit Breakpoint 1, mezzanine::exit::handle", "ESR_EL2", "IPA page", "VMID", "EL2, SPSel 1"]
+    {
         if !said.contains(wanted) {
             let complaints = String::from_utf8_lossy(&output.stderr);
-            return Err(Failure::new(format!(
-                "gdb did not say `{wanted}`:\n{said}\n{complaints}"
-            )));
+            return Err(Failure::new(format!("gdb did not say `{wanted}`:\n{said}\n{complaints}")));
         }
     }
     Ok(())

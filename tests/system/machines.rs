@@ -3,9 +3,7 @@
 use crate::harness::{Case, Cpu, Profile, Test, Vm};
 
 /// What a noisy neighbour does all the time.
-const NOISES: [&str; 8] = [
-    "plain", "yield", "wfe", "hvc", "sysreg", "mmio", "abort", "timer",
-];
+const NOISES: [&str; 8] = ["plain", "yield", "wfe", "hvc", "sysreg", "mmio", "abort", "timer"];
 
 /// The tests of this area.
 pub fn tests() -> Vec<Test> {
@@ -30,19 +28,11 @@ pub fn tests() -> Vec<Test> {
         Test::new("machines/reboot", |config| {
             let vm = Vm::new("p").kernel("reboot").cpus(2);
             let idle = Vm::new("idle").kernel("idle").bootargs("ms=2000 tick=20");
-            let case = Case::new(config)
-                .vm(vm.bootargs("clean until=1500"))
-                .vm(idle);
+            let case = Case::new(config).vm(vm.bootargs("clean until=1500")).vm(idle);
             let outcome = case.run()?;
             outcome.expect_no_line("p", "FAIL")?;
-            let boots = outcome
-                .lines("p")
-                .filter(|line| line.starts_with("BOOT"))
-                .count();
-            let ends = outcome
-                .lines("p")
-                .filter(|line| line.starts_with("END"))
-                .count();
+            let boots = outcome.lines("p").filter(|line| line.starts_with("BOOT")).count();
+            let ends = outcome.lines("p").filter(|line| line.starts_with("END")).count();
             if boots < 3 || ends != boots {
                 return Err(outcome.failure(format!("{boots} boots, {ends} ends")));
             }
@@ -53,10 +43,7 @@ pub fn tests() -> Vec<Test> {
             let vm = Vm::new("p").kernel("pong");
             let mut talk = Case::new(config).attended().vm(vm).start()?;
             talk.expect("READY")?;
-            for word in [
-                "hello",
-                "a line that is longer than any FIFO of sixteen bytes",
-            ] {
+            for word in ["hello", "a line that is longer than any FIFO of sixteen bytes"] {
                 talk.say(&format!("{word}\r"))?;
                 talk.expect(&format!("PONG {word}"))?;
             }

@@ -15,20 +15,13 @@ pub struct Probe {
 }
 
 const fn probe(name: &'static str, checks: u64) -> Probe {
-    Probe {
-        name,
-        checks,
-        calls_firmware: false,
-    }
+    Probe { name, checks, calls_firmware: false }
 }
 
 /// All of them.
 pub const PROBES: [Probe; 17] = [
     probe("hvc", 9),
-    Probe {
-        calls_firmware: true,
-        ..probe("smc", 7)
-    },
+    Probe { calls_firmware: true, ..probe("smc", 7) },
     probe("wfi", 12),
     probe("sysreg", 67),
     probe("dabort", 41),

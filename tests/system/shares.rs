@@ -17,26 +17,22 @@ pub fn tests() -> Vec<Test> {
         shares("three-on-two", 2, &[2.0 / 3.0; 3], |_, vm| vm),
         shares("three-on-one", 1, &[1.0 / 3.0; 3], |_, vm| vm),
         shares("five-on-four", 4, &[4.0 / 5.0; 5], |_, vm| vm),
-        shares("weights-on-one", 1, &[0.5, 0.25, 0.25], |n, vm| {
-            if n == 0 { vm.share(200) } else { vm }
-        }),
-        // 1 : 2 : 3 on two pCPUs: the third gets the one pCPU that it can use, exactly its due.
         shares(
-            "weights-on-two",
-            2,
-            &[1.0 / 3.0, 2.0 / 3.0, 1.0],
-            |n, vm| vm.share([100, 200, 300][n]),
+            "weights-on-one",
+            1,
+            &[0.5, 0.25, 0.25],
+            |n, vm| {
+                if n == 0 { vm.share(200) } else { vm }
+            },
         ),
+        // 1 : 2 : 3 on two pCPUs: the third gets the one pCPU that it can use, exactly its due.
+        shares("weights-on-two", 2, &[1.0 / 3.0, 2.0 / 3.0, 1.0], |n, vm| {
+            vm.share([100, 200, 300][n])
+        }),
         // The third's due would be more than a pCPU: what it can't use the others share.
-        shares("weights-beyond-one", 2, &[0.5, 0.5, 1.0], |n, vm| {
-            vm.share([100, 100, 800][n])
-        }),
-        shares("affinity", 2, &[0.5, 0.5, 1.0], |n, vm| {
-            vm.affinity(&[[1, 1, 2][n]])
-        }),
-        shares("dedicated", 2, &[0.5, 0.5, 1.0], |n, vm| {
-            if n == 2 { vm.dedicated() } else { vm }
-        }),
+        shares("weights-beyond-one", 2, &[0.5, 0.5, 1.0], |n, vm| vm.share([100, 100, 800][n])),
+        shares("affinity", 2, &[0.5, 0.5, 1.0], |n, vm| vm.affinity(&[[1, 1, 2][n]])),
+        shares("dedicated", 2, &[0.5, 0.5, 1.0], |n, vm| if n == 2 { vm.dedicated() } else { vm }),
     ]
 }
 

@@ -22,10 +22,7 @@ pub fn tests() -> Vec<Test> {
         }),
         Test::new("sharing/uneoi", |config| {
             // The tick stays active over many slices of the neighbour, whose own tick must come.
-            uneoi(
-                config,
-                Vm::new("tick").kernel("idle").bootargs("ms=1000 tick=10"),
-            )
+            uneoi(config, Vm::new("tick").kernel("idle").bootargs("ms=1000 tick=10"))
         })
         .smp(&[1]),
         Test::new("sharing/uneoi-moved", |config| {
@@ -130,10 +127,7 @@ fn moves(config: Config) -> Verdict {
 /// None of these is further from their mean than so many percent.
 fn equal_within(outcome: &Outcome, counts: &[u64], percent: u64) -> Verdict {
     let mean = counts.iter().sum::<u64>() / counts.len() as u64;
-    if counts
-        .iter()
-        .any(|count| count.abs_diff(mean) * 100 > mean * percent)
-    {
+    if counts.iter().any(|count| count.abs_diff(mean) * 100 > mean * percent) {
         return Err(outcome.failure(format!("{counts:?} are not equal within {percent} %")));
     }
     Ok(())

@@ -11,11 +11,7 @@ pub fn run() {
         println!("Dropped to EL {}: an OS lives there", arch::current_el());
     }
     println!("Welcome BenOS!");
-    println!(
-        "device tree at {:#x}, bootargs \"{}\"",
-        boot::tree_address(),
-        boot::args()
-    );
+    println!("device tree at {:#x}, bootargs \"{}\"", boot::tree_address(), boot::args());
     image_layout();
 
     vectors::install();
@@ -34,11 +30,7 @@ pub fn run() {
     );
 
     tick::start();
-    println!(
-        "tick: {} Hz from the virtual timer, counter at {} Hz",
-        tick::HZ,
-        timer::frequency()
-    );
+    println!("tick: {} Hz from the virtual timer, counter at {} Hz", tick::HZ, timer::frequency());
 
     input::init();
     sched::init();
@@ -56,10 +48,7 @@ pub fn run() {
 /// Where the parts of the image lie, and what may be done with them once the MMU is on.
 fn image_layout() {
     let part = |name: &str, range: Range<u64>, access: &str| {
-        println!(
-            "  {name:<7} {:#010x} - {:#010x}  {access}",
-            range.start, range.end
-        );
+        println!("  {name:<7} {:#010x} - {:#010x}  {access}", range.start, range.end);
     };
     let layout = mmu::layout();
     println!("image layout:");

@@ -62,14 +62,7 @@ pub fn demonstrate() {
         let before = PONGS.load(Ordering::Acquire);
         gic::send_sgi(PING, 1 << 1);
         let answered = wait_for(|| PONGS.load(Ordering::Acquire) != before);
-        println!(
-            "vcpus: cpu 1 {} an SGI",
-            if answered {
-                "answered"
-            } else {
-                "did not answer"
-            }
-        );
+        println!("vcpus: cpu 1 {} an SGI", if answered { "answered" } else { "did not answer" });
     }
     for cpu in 0..cpus {
         let state = match psci::affinity_info(cpu as u64) {

@@ -50,12 +50,7 @@ struct Global(UnsafeCell<Scheduler>);
 unsafe impl Sync for Global {}
 
 static SCHEDULER: Global = Global(UnsafeCell::new(Scheduler {
-    threads: [Thread {
-        name: "",
-        state: State::Free,
-        ticks: 0,
-        sp: 0,
-    }; THREADS],
+    threads: [Thread { name: "", state: State::Free, ticks: 0, sp: 0 }; THREADS],
     current: MAIN,
     slice: SLICE,
 }));
@@ -74,12 +69,7 @@ static mut STACKS: Stacks = Stacks([[0; STACK_SIZE]; THREADS]);
 /// Makes the running code the first thread.
 pub fn init() {
     with(|s| {
-        s.threads[MAIN] = Thread {
-            name: "shell",
-            state: State::Ready,
-            ticks: 0,
-            sp: 0,
-        };
+        s.threads[MAIN] = Thread { name: "shell", state: State::Ready, ticks: 0, sp: 0 };
     });
 }
 
@@ -94,14 +84,7 @@ fn spawn(index: usize, name: &'static str, entry: fn()) {
     let sp = top - size_of_val(&saved);
     // SAFETY: the stack belongs to a thread that has ended or never was, and `sp` is in it.
     unsafe { (sp as *mut [usize; 12]).write(saved) };
-    with(|s| {
-        s.threads[index] = Thread {
-            name,
-            state: State::Ready,
-            ticks: 0,
-            sp,
-        }
-    });
+    with(|s| s.threads[index] = Thread { name, state: State::Ready, ticks: 0, sp });
 }
 
 /// Where a new thread starts: x19 is its function. It was switched to with IRQs masked.

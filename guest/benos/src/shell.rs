@@ -13,77 +13,27 @@ struct Command {
 
 /// All commands, in the order in which the script runs them; `help` shows them in this order.
 const COMMANDS: [Command; 13] = [
-    Command {
-        name: "help",
-        help: "this list",
-        run: help,
-    },
-    Command {
-        name: "el",
-        help: "exception level and mask bits",
-        run: user::show_level,
-    },
-    Command {
-        name: "regs",
-        help: "ID and control registers",
-        run: registers,
-    },
-    Command {
-        name: "threads",
-        help: "the two threads again",
-        run: sched::two_threads,
-    },
-    Command {
-        name: "svc",
-        help: "go to EL0 and come back by SVC",
-        run: user::demonstrate,
-    },
-    Command {
-        name: "hvc",
-        help: "call whoever is below by HVC",
-        run: hypercalls,
-    },
-    Command {
-        name: "abort",
-        help: "touch an address where nothing is, and survive",
-        run: abort,
-    },
+    Command { name: "help", help: "this list", run: help },
+    Command { name: "el", help: "exception level and mask bits", run: user::show_level },
+    Command { name: "regs", help: "ID and control registers", run: registers },
+    Command { name: "threads", help: "the two threads again", run: sched::two_threads },
+    Command { name: "svc", help: "go to EL0 and come back by SVC", run: user::demonstrate },
+    Command { name: "hvc", help: "call whoever is below by HVC", run: hypercalls },
+    Command { name: "abort", help: "touch an address where nothing is, and survive", run: abort },
     Command {
         name: "vcpus",
         help: "start the second CPU, ping it, list all",
         run: cpus::demonstrate,
     },
-    Command {
-        name: "ps",
-        help: "the threads",
-        run: processes,
-    },
-    Command {
-        name: "ticks",
-        help: "ticks handled and ticks due",
-        run: ticks,
-    },
-    Command {
-        name: "uptime",
-        help: "seconds since the counter started",
-        run: uptime,
-    },
-    Command {
-        name: "reboot",
-        help: "PSCI SYSTEM_RESET",
-        run: reboot,
-    },
-    Command {
-        name: "off",
-        help: "PSCI SYSTEM_OFF",
-        run: off,
-    },
+    Command { name: "ps", help: "the threads", run: processes },
+    Command { name: "ticks", help: "ticks handled and ticks due", run: ticks },
+    Command { name: "uptime", help: "seconds since the counter started", run: uptime },
+    Command { name: "reboot", help: "PSCI SYSTEM_RESET", run: reboot },
+    Command { name: "off", help: "PSCI SYSTEM_OFF", run: off },
 ];
 
 /// What the batch mode runs.
-const SCRIPT: [&str; 9] = [
-    "el", "regs", "svc", "hvc", "abort", "vcpus", "ps", "ticks", "off",
-];
+const SCRIPT: [&str; 9] = ["el", "regs", "svc", "hvc", "abort", "vcpus", "ps", "ticks", "off"];
 
 fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name)
@@ -164,24 +114,13 @@ fn hypercalls() {
         // instruction is undefined and nothing changes.
         unsafe { asm!("hvc #0", inout("x0") version, clobber_abi("C")) };
         if psci::conduit() == "hvc" {
-            println!(
-                "  hvc #0: PSCI_VERSION gives {}.{}",
-                version >> 16,
-                version & 0xffff
-            );
+            println!("  hvc #0: PSCI_VERSION gives {}.{}", version >> 16, version & 0xffff);
         }
     });
     if let Some(fault) = undefined {
-        println!(
-            "  hvc #0: {}: nobody is at EL 2",
-            class::name(fault.class())
-        );
+        println!("  hvc #0: {}: nobody is at EL 2", class::name(fault.class()));
         let version = psci::version();
-        println!(
-            "  smc #0: PSCI_VERSION gives {}.{}",
-            version >> 16,
-            version & 0xffff
-        );
+        println!("  smc #0: PSCI_VERSION gives {}.{}", version >> 16, version & 0xffff);
     }
     println!(
         "  {}: an unknown function gives {}",
@@ -226,10 +165,7 @@ fn processes() {
             sched::State::Ready if index == current => "running",
             sched::State::Ready => "ready",
         };
-        println!(
-            "  {index} {:<8} {state:<8} {} ticks",
-            thread.name, thread.ticks
-        );
+        println!("  {index} {:<8} {state:<8} {} ticks", thread.name, thread.ticks);
     }
 }
 

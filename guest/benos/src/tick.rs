@@ -30,10 +30,7 @@ pub fn start() {
 pub fn handle() {
     let ticks = TICKS.load(Ordering::Relaxed) + 1;
     TICKS.store(ticks, Ordering::Relaxed);
-    msr!(
-        CNTV_CVAL_EL0,
-        START.load(Ordering::Relaxed) + (ticks + 1) * period()
-    );
+    msr!(CNTV_CVAL_EL0, START.load(Ordering::Relaxed) + (ticks + 1) * period());
 }
 
 /// Ticks handled so far.

@@ -36,18 +36,11 @@ fn run(program: el0::User) -> u64 {
 pub fn demonstrate() {
     println!("svc: going to EL 0");
     let result = run(hello);
-    println!(
-        "svc: back at EL {}, the program ended with {result}",
-        arch::current_el()
-    );
+    println!("svc: back at EL {}, the program ended with {result}", arch::current_el());
     let result = run(trespasser);
     println!(
         "svc: and a program that touched the kernel's memory {}",
-        if result == FAULTED {
-            "was ended"
-        } else {
-            "got away with it: that is a bug"
-        }
+        if result == FAULTED { "was ended" } else { "got away with it: that is a bug" }
     );
 }
 
@@ -85,14 +78,9 @@ fn system_call(frame: &mut Frame) {
 /// Never trust a pointer from EL0: it must point to what EL0 itself may read.
 fn write(address: u64, length: u64) -> u64 {
     let layout = mmu::layout();
-    let readable = [layout.text, layout.rodata, layout.user]
-        .into_iter()
-        .any(|range| {
-            range.contains(&address)
-                && address
-                    .checked_add(length)
-                    .is_some_and(|end| end <= range.end)
-        });
+    let readable = [layout.text, layout.rodata, layout.user].into_iter().any(|range| {
+        range.contains(&address) && address.checked_add(length).is_some_and(|end| end <= range.end)
+    });
     if !readable {
         return BAD_CALL;
     }

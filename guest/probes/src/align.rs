@@ -22,11 +22,7 @@ pub fn run() {
         unsafe { asm!("blr {}", in(reg) target, clobber_abi("C")) }
     });
     let seen = fault.map(|f| (f.esr, f.far, f.elr, f.source as u64));
-    check::equal(
-        "align.pc",
-        seen,
-        Some((0x8a00_0000, target, target, Source::CurrentSpx as u64)),
-    );
+    check::equal("align.pc", seen, Some((0x8a00_0000, target, target, Source::CurrentSpx as u64)));
     let frame = user::run(jump, target);
     check::equal(
         "align.pc-el0",
@@ -43,16 +39,9 @@ pub fn run() {
     let seen = fault.map(|f| (f.esr, f.source as u64));
     let frame = user::run_with(use_stack, user::stack() - 24, 0, el0::SPSR_EL0);
     if seen.is_none() && frame.class() == 0x15 {
-        check::skipped(
-            "align.sp",
-            "this machine (QEMU 7.2) never checks the stack pointer",
-        );
+        check::skipped("align.sp", "this machine (QEMU 7.2) never checks the stack pointer");
     } else {
-        check::equal(
-            "align.sp",
-            seen,
-            Some((0x9a00_0000, Source::CurrentSp0 as u64)),
-        );
+        check::equal("align.sp", seen, Some((0x9a00_0000, Source::CurrentSp0 as u64)));
         check::equal(
             "align.sp-el0",
             (frame.esr, frame.elr),
@@ -68,30 +57,18 @@ pub fn run() {
     msr!(SCTLR_EL1, sctlr | SCTLR_A);
     arch::isb();
     let frame = user::run(unaligned, address);
-    check::equal(
-        "align.data-el0",
-        (frame.esr, frame.far),
-        (0x9200_0021, address),
-    );
+    check::equal("align.data-el0", (frame.esr, frame.far), (0x9200_0021, address));
     let fault = expect_fault(|| {
         // SAFETY: a load from the user section.
         unsafe { asm!("ldr {0}, [{1}]", out(reg) _, in(reg) address) }
     });
     msr!(SCTLR_EL1, sctlr);
     arch::isb();
-    check::equal(
-        "align.data",
-        fault.map(|f| (f.esr, f.far)),
-        Some((0x9600_0021, address)),
-    );
+    check::equal("align.data", fault.map(|f| (f.esr, f.far)), Some((0x9600_0021, address)));
     let fault = expect_fault(|| {
         // SAFETY: a load from the user section.
         unsafe { asm!("ldxr {0}, [{1}]", "clrex", out(reg) _, in(reg) address) }
     });
-    check::equal(
-        "align.exclusive",
-        fault.map(|f| (f.esr, f.far)),
-        Some((0x9600_0021, address)),
-    );
+    check::equal("align.exclusive", fault.map(|f| (f.esr, f.far)), Some((0x9600_0021, address)));
     check::end();
 }

@@ -169,27 +169,13 @@ type Operation = (&'static str, fn() -> u64);
 
 const OPERATIONS: [Operation; 12] = [
     ("nothing", || instruction!("", 0_u64, 0_u64)),
-    ("hvc-version", || {
-        instruction!("hvc #0", 0x8400_0000_u64, 0_u64)
-    }),
-    ("hvc-unknown", || {
-        instruction!("hvc #0", 0x8600_ff00_u64, 0_u64)
-    }),
-    ("mrs-mdscr", || {
-        instruction!("mrs x9, MDSCR_EL1", 0_u64, 0_u64)
-    }),
-    ("mrs-pfr0", || {
-        instruction!("mrs x9, ID_AA64PFR0_EL1", 0_u64, 0_u64)
-    }),
-    ("gicd-typer", || {
-        instruction!("ldr w9, [x1]", 0_u64, gic::GICD_TYPER)
-    }),
-    ("gicr-typer", || {
-        instruction!("ldr x9, [x1]", 0_u64, gic::GICR + gic::GICR_TYPER)
-    }),
-    ("gicd-isenabler", || {
-        instruction!("str wzr, [x1]", 0_u64, gic::GICD + gic::ISENABLER + 4)
-    }),
+    ("hvc-version", || instruction!("hvc #0", 0x8400_0000_u64, 0_u64)),
+    ("hvc-unknown", || instruction!("hvc #0", 0x8600_ff00_u64, 0_u64)),
+    ("mrs-mdscr", || instruction!("mrs x9, MDSCR_EL1", 0_u64, 0_u64)),
+    ("mrs-pfr0", || instruction!("mrs x9, ID_AA64PFR0_EL1", 0_u64, 0_u64)),
+    ("gicd-typer", || instruction!("ldr w9, [x1]", 0_u64, gic::GICD_TYPER)),
+    ("gicr-typer", || instruction!("ldr x9, [x1]", 0_u64, gic::GICR + gic::GICR_TYPER)),
+    ("gicd-isenabler", || instruction!("str wzr, [x1]", 0_u64, gic::GICD + gic::ISENABLER + 4)),
     ("pl011-fr", || instruction!("ldr w9, [x1]", 0_u64, uart::FR)),
     ("sgi-self", sgi),
     ("timer-due", timer_due),

@@ -48,20 +48,11 @@ fn other(cpu: usize) {
 pub fn run() {
     irq::init();
     gic::enable(timer::VIRTUAL_INTID);
-    let cpus = boot::number("cpus")
-        .map_or(boot::cpus(), |n| n as usize)
-        .clamp(1, MAX_CPUS);
+    let cpus = boot::number("cpus").map_or(boot::cpus(), |n| n as usize).clamp(1, MAX_CPUS);
     let begin = boot::number("at").map_or(physical(), timer::ms);
-    check::that(
-        "count.in-time",
-        physical() <= begin + timer::ms(1),
-        "a start not after at=",
-    );
+    check::that("count.in-time", physical() <= begin + timer::ms(1), "a start not after at=");
     WINDOW[0].store(begin, SeqCst);
-    WINDOW[1].store(
-        begin + timer::ms(boot::number("ms").unwrap_or(1000)),
-        SeqCst,
-    );
+    WINDOW[1].store(begin + timer::ms(boot::number("ms").unwrap_or(1000)), SeqCst);
     for cpu in 1..cpus {
         check::equal("count.on", smp::start(cpu, other), psci::SUCCESS);
     }

@@ -66,34 +66,10 @@ pub fn run() {
     msr!(SP_EL0, user::stack() as u64);
     sizes();
     access!("dabort.behind-ram", "ldr x9, [x10]", BEHIND_RAM, READ);
-    access!(
-        "dabort.behind-ram-write",
-        "str x9, [x10]",
-        BEHIND_RAM,
-        WRITE
-    );
-    access!(
-        "dabort.far-away",
-        "ldr w9, [x10]",
-        FAR_AWAY_AT + 0x3fff_fff8,
-        READ
-    );
-    access!(
-        "dabort.sp0",
-        "ldr w9, [x10]",
-        NOTHING,
-        READ,
-        "#0",
-        Source::CurrentSp0
-    );
-    access!(
-        "dabort.sp0-write",
-        "strb w9, [x10]",
-        NOTHING,
-        WRITE,
-        "#0",
-        Source::CurrentSp0
-    );
+    access!("dabort.behind-ram-write", "str x9, [x10]", BEHIND_RAM, WRITE);
+    access!("dabort.far-away", "ldr w9, [x10]", FAR_AWAY_AT + 0x3fff_fff8, READ);
+    access!("dabort.sp0", "ldr w9, [x10]", NOTHING, READ, "#0", Source::CurrentSp0);
+    access!("dabort.sp0-write", "strb w9, [x10]", NOTHING, WRITE, "#0", Source::CurrentSp0);
     el0();
     walk();
     check::end();
@@ -106,23 +82,13 @@ fn sizes() {
     access!("dabort.ldr-x", "ldr x9, [x10]", NOTHING + 8, READ);
     access!("dabort.ldrsb", "ldrsb x9, [x10]", NOTHING + 3, READ);
     access!("dabort.ldp", "ldp x9, x11, [x10]", NOTHING + 16, READ);
-    access!(
-        "dabort.ldr-post",
-        "ldr w9, [x10], #4",
-        NOTHING + 0xff0,
-        READ
-    );
+    access!("dabort.ldr-post", "ldr w9, [x10], #4", NOTHING + 0xff0, READ);
     access!("dabort.strb", "strb w9, [x10]", NOTHING + 1, WRITE);
     access!("dabort.strh", "strh w9, [x10]", NOTHING + 2, WRITE);
     access!("dabort.str-w", "str w9, [x10]", NOTHING + 4, WRITE);
     access!("dabort.str-x", "str x9, [x10]", NOTHING + 8, WRITE);
     access!("dabort.stp", "stp x9, x11, [x10]", NOTHING + 16, WRITE);
-    access!(
-        "dabort.str-pre",
-        "str w9, [x10, #0]!",
-        NOTHING + 0xff0,
-        WRITE
-    );
+    access!("dabort.str-pre", "str w9, [x10, #0]!", NOTHING + 0xff0, WRITE);
 }
 
 program!(read_at_el0: "ldr w9, [x0]");
@@ -137,20 +103,8 @@ fn el0() {
         let frame = user::run(program, address);
         check::equal(
             name,
-            (
-                frame.esr,
-                frame.far,
-                frame.elr,
-                frame.source() as u64,
-                frame.x[0],
-            ),
-            (
-                esr - FROM_EL0,
-                address,
-                program as *const () as u64,
-                Source::Lower64 as u64,
-                address,
-            ),
+            (frame.esr, frame.far, frame.elr, frame.source() as u64, frame.x[0]),
+            (esr - FROM_EL0, address, program as *const () as u64, Source::Lower64 as u64, address),
         );
     }
 }
@@ -168,24 +122,12 @@ fn walk() {
     check::equal("dabort.walk", seen, Some(((READ | 4) & !3, NO_TABLE_AT)));
     // Through a table in the UART's page: an abort too, or a translation fault if the device's
     // registers are taken for descriptors.
-    mmu::LEVEL1.0[(NO_TABLE_AT >> 30) as usize].store(
-        0x0900_0000 | mmu::TABLE,
-        core::sync::atomic::Ordering::Relaxed,
-    );
+    mmu::LEVEL1.0[(NO_TABLE_AT >> 30) as usize]
+        .store(0x0900_0000 | mmu::TABLE, core::sync::atomic::Ordering::Relaxed);
     mmu::flush();
     let fault = expect_fault(|| {
         guest_rt::mmio::read32(NO_TABLE_AT as usize + (8 << 21));
     });
-    let seen = fault.map_or(0, |f| {
-        if f.class() == class::DATA_ABORT {
-            f.esr & 0x3f
-        } else {
-            0
-        }
-    });
-    check::that(
-        "dabort.walk-device",
-        matches!(seen, 0x14..=0x17 | 0x06),
-        "an abort of the walk",
-    );
+    let seen = fault.map_or(0, |f| if f.class() == class::DATA_ABORT { f.esr & 0x3f } else { 0 });
+    check::that("dabort.walk-device", matches!(seen, 0x14..=0x17 | 0x06), "an abort of the walk");
 }

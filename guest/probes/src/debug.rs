@@ -24,11 +24,7 @@ pub fn run() {
         // SAFETY: BRK changes nothing; its handler steps over it.
         unsafe { asm!("adr {}, 2f", "2: brk #0x77", out(reg) at) }
     });
-    check::equal(
-        "debug.brk",
-        fault.map(|f| (f.esr, f.elr)),
-        Some((0xf200_0077, at)),
-    );
+    check::equal("debug.brk", fault.map(|f| (f.esr, f.elr)), Some((0xf200_0077, at)));
 
     os_lock();
     single_step();

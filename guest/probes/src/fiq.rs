@@ -34,11 +34,7 @@ fn unmask() {
 pub fn run() {
     irq::init();
     vectors::set_handler(Kind::Fiq, handle);
-    check::equal(
-        "fiq.one-security-state",
-        mmio::read32(gic::GICD_CTLR) >> 6 & 1,
-        1,
-    );
+    check::equal("fiq.one-security-state", mmio::read32(gic::GICD_CTLR) >> 6 & 1, 1);
     msr!(ICC_IGRPEN0_EL1, 1);
     arch::isb();
     let groups = gic::redistributor() + gic::SGI_FRAME + gic::IGROUPR;

@@ -38,11 +38,7 @@ pub fn run() {
     msr!(CPACR_EL1, fpen(3));
     arch::isb();
     let frame = user::run(fp_at_el0, 0);
-    check::equal(
-        "fp.el0",
-        (frame.class(), frame.x[1]),
-        (0x15, 0x3ff0_0000_0000_0000),
-    );
+    check::equal("fp.el0", (frame.class(), frame.x[1]), (0x15, 0x3ff0_0000_0000_0000));
 
     let pattern = vector_pattern(boot::number("seed").unwrap_or(1));
     load_vectors(&pattern);

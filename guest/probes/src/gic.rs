@@ -54,16 +54,8 @@ fn put_back(intid: u32) {
 
 fn identification() {
     let gicr = gic::redistributor();
-    check::equal(
-        "gic.distributor-is-v3",
-        mmio::read32(gic::GICD + 0xffe8) >> 4 & 0xf,
-        3,
-    );
-    check::equal(
-        "gic.redistributor-is-v3",
-        mmio::read32(gicr + 0xffe8) >> 4 & 0xf,
-        3,
-    );
+    check::equal("gic.distributor-is-v3", mmio::read32(gic::GICD + 0xffe8) >> 4 & 0xf, 3);
+    check::equal("gic.redistributor-is-v3", mmio::read32(gicr + 0xffe8) >> 4 & 0xf, 3);
     // GICR_TYPER: affinity in 63:32, processor number in 23:8, Last in bit 4.
     let last_cpu = guest_rt::boot::cpus() as u64 - 1;
     for cpu in [0, last_cpu] {
@@ -74,22 +66,10 @@ fn identification() {
             (cpu, cpu, u64::from(cpu == last_cpu)),
         );
     }
-    check::equal(
-        "gic.typer-in-halves",
-        u64::from(mmio::read32(gicr + gic::GICR_TYPER + 4)),
-        0,
-    );
+    check::equal("gic.typer-in-halves", u64::from(mmio::read32(gicr + gic::GICR_TYPER + 4)), 0);
     check::equal("gic.sre", mrs!(ICC_SRE_EL1) & 1, 1);
-    check::equal(
-        "gic.no-more-writes-pending",
-        mmio::read32(gic::GICD_CTLR) >> 31,
-        0,
-    );
-    check::equal(
-        "gic.affinity-routing",
-        mmio::read32(gic::GICD_CTLR) >> 4 & 1,
-        1,
-    );
+    check::equal("gic.no-more-writes-pending", mmio::read32(gic::GICD_CTLR) >> 31, 0);
+    check::equal("gic.affinity-routing", mmio::read32(gic::GICD_CTLR) >> 4 & 1, 1);
     mmio::read32(gic::GICD + 0xc); // TYPER2: may read as zero, must not fault
     mmio::read32(gic::GICD + 8); // IIDR
     check::passed("gic.typer2-iidr");
@@ -105,11 +85,7 @@ fn own_sgis() {
     irq::forget();
     irq::let_in();
     let each_once = (0..16).all(|sgi| irq::times(sgi) == 1);
-    check::that(
-        "gic.sgis-all-16",
-        each_once && irq::count() == 16,
-        "each SGI once",
-    );
+    check::that("gic.sgis-all-16", each_once && irq::count() == 16, "each SGI once");
     // Sent twice before it is taken, an SGI comes once.
     irq::forget();
     gic::send_sgi(3, 1);
@@ -175,14 +151,8 @@ fn many() {
     check::equal("gic.many-count", irq::count(), wanted);
     check::that("gic.many-each-once", each_once, "each SPI once");
     let in_order = (0..wanted).all(|n| irq::nth(n) == FIRST + n as u32);
-    check::that(
-        "gic.many-lowest-first",
-        in_order,
-        "equal priorities by INTID",
-    );
-    let left = spis
-        .clone()
-        .any(|i| gic::bit(gic::ISPENDR, i) || gic::bit(gic::ISACTIVER, i));
+    check::that("gic.many-lowest-first", in_order, "equal priorities by INTID");
+    let left = spis.clone().any(|i| gic::bit(gic::ISPENDR, i) || gic::bit(gic::ISACTIVER, i));
     check::that("gic.many-none-left", !left, "none pending or active");
     spis.for_each(put_back);
 }
@@ -264,11 +234,7 @@ fn nesting() {
         (irq::count(), irq::nth(0), irq::nth(1), irq::nth(2)),
         (3, LOW, HIGH, EQUAL),
     );
-    check::equal(
-        "gic.running-priority",
-        RUNNING_PRIORITY.load(Ordering::Relaxed),
-        0xa0,
-    );
+    check::equal("gic.running-priority", RUNNING_PRIORITY.load(Ordering::Relaxed), 0xa0);
     check::equal("gic.idle-priority", mrs!(ICC_RPR_EL1), 0xff);
     [LOW, HIGH, EQUAL].into_iter().for_each(put_back);
 }
@@ -280,11 +246,7 @@ fn disabled_while_pending() {
     gic::disable(SPI);
     irq::let_in();
     check::equal("gic.disabled-does-not-come", irq::count(), 0);
-    check::that(
-        "gic.disabled-stays-pending",
-        gic::bit(gic::ISPENDR, SPI),
-        "pending",
-    );
+    check::that("gic.disabled-stays-pending", gic::bit(gic::ISPENDR, SPI), "pending");
     gic::set_bit(gic::ISENABLER, SPI);
     irq::let_in();
     check::equal("gic.enabled-again-comes", irq::count(), 1);
@@ -294,21 +256,13 @@ fn disabled_while_pending() {
     gic::set_bit(gic::ISENABLER, SPI);
     irq::let_in();
     check::equal("gic.cleared-does-not-come", irq::count(), 1);
-    check::that(
-        "gic.reads-enabled",
-        gic::bit(gic::ISENABLER, SPI),
-        "enabled",
-    );
+    check::that("gic.reads-enabled", gic::bit(gic::ISENABLER, SPI), "enabled");
     // Disabled while active: it ends like any other.
     irq::hook(gic::disable);
     gic::set_bit(gic::ISPENDR, SPI);
     irq::let_in();
     irq::unhook();
-    check::that(
-        "gic.disabled-while-active-ends",
-        !gic::bit(gic::ISACTIVER, SPI),
-        "not active",
-    );
+    check::that("gic.disabled-while-active-ends", !gic::bit(gic::ISACTIVER, SPI), "not active");
     put_back(SPI);
     // A group switched off at the CPU interface and on again.
     prepare(SPI, gic::PRIORITY);
@@ -334,10 +288,7 @@ fn pending_while_active() {
     irq::hook(|intid| {
         let active = gic::bit(gic::ISACTIVER, intid);
         let pending = gic::bit(gic::ISPENDR, intid);
-        ACTIVE_SEEN.store(
-            u32::from(active) << 1 | u32::from(pending),
-            Ordering::Relaxed,
-        );
+        ACTIVE_SEEN.store(u32::from(active) << 1 | u32::from(pending), Ordering::Relaxed);
         if irq::count() == 1 {
             gic::set_bit(gic::ISPENDR, intid);
             arch::dsb();
@@ -347,16 +298,8 @@ fn pending_while_active() {
     irq::let_in();
     irq::unhook();
     check::equal("gic.again-after-eoi", irq::count(), 2);
-    check::equal(
-        "gic.active-and-not-pending-in-handler",
-        ACTIVE_SEEN.load(Ordering::Relaxed),
-        2,
-    );
-    check::that(
-        "gic.inactive-after-eoi",
-        !gic::bit(gic::ISACTIVER, SPI),
-        "not active",
-    );
+    check::equal("gic.active-and-not-pending-in-handler", ACTIVE_SEEN.load(Ordering::Relaxed), 2);
+    check::that("gic.inactive-after-eoi", !gic::bit(gic::ISACTIVER, SPI), "not active");
     put_back(SPI);
 }
 
@@ -393,35 +336,19 @@ fn eoi_mode_1() {
     irq::let_in();
     check::equal("gic.split-taken", (irq::count(), irq::nth(0)), (1, SPI));
     check::equal("gic.split-priority-dropped", mrs!(ICC_RPR_EL1), 0xff);
-    check::that(
-        "gic.split-still-active",
-        gic::bit(gic::ISACTIVER, SPI),
-        "active",
-    );
+    check::that("gic.split-still-active", gic::bit(gic::ISACTIVER, SPI), "active");
     gic::set_bit(gic::ISPENDR, SPI);
     gic::set_bit(gic::ISPENDR, SPI + 1);
     irq::let_in();
-    check::equal(
-        "gic.split-another-comes",
-        (irq::count(), irq::nth(1)),
-        (2, SPI + 1),
-    );
+    check::equal("gic.split-another-comes", (irq::count(), irq::nth(1)), (2, SPI + 1));
     msr!(ICC_DIR_EL1, u64::from(SPI + 1));
     msr!(ICC_DIR_EL1, u64::from(SPI));
     arch::isb();
     irq::let_in();
-    check::equal(
-        "gic.split-comes-after-dir",
-        (irq::count(), irq::nth(2)),
-        (3, SPI),
-    );
+    check::equal("gic.split-comes-after-dir", (irq::count(), irq::nth(2)), (3, SPI));
     msr!(ICC_DIR_EL1, u64::from(SPI));
     arch::isb();
-    check::that(
-        "gic.split-inactive-after-dir",
-        !gic::bit(gic::ISACTIVER, SPI),
-        "not active",
-    );
+    check::that("gic.split-inactive-after-dir", !gic::bit(gic::ISACTIVER, SPI), "not active");
     msr!(ICC_CTLR_EL1, 0);
     arch::isb();
     // The flow of the default handler again.
@@ -443,11 +370,7 @@ fn registers_at_the_edge() {
     }
     // Registers of SGIs and PPIs in the distributor: RES0 with affinity routing.
     mmio::write32(gic::GICD + gic::ISENABLER, !0);
-    check::equal(
-        "gic.private-in-distributor",
-        mmio::read32(gic::GICD + gic::ISENABLER),
-        0,
-    );
+    check::equal("gic.private-in-distributor", mmio::read32(gic::GICD + gic::ISENABLER), 0);
     // Bytes and words of the priorities are the same registers.
     let priorities = gic::GICD + gic::IPRIORITYR;
     mmio::write32(priorities + SPI as usize, 0x8090_a0b0);

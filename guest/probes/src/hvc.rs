@@ -29,11 +29,7 @@ pub(crate) fn preserved(name: &str, x: &[u64; 18]) {
     let changed = (1..18).find(|&n| x[n] != 0x1111_0000_0000_0000 + n as u64);
     match changed {
         None => check::passed(name),
-        Some(n) => check::failed(
-            name,
-            format_args!("x{n} = {:#x}", x[n]),
-            "x1 to x17 as before",
-        ),
+        Some(n) => check::failed(name, format_args!("x{n} = {:#x}", x[n]), "x1 to x17 as before"),
     }
 }
 
@@ -53,20 +49,12 @@ pub fn run() {
     check::within("hvc.immediate", x[0], 0x1_0000, 0x1_ffff);
     let x = call!("hvc #0xffff", UNKNOWN);
     check::equal("hvc.immediate-unknown", x[0], u64::MAX);
-    check::equal(
-        "hvc.migrate-info",
-        psci::call(psci::MIGRATE_INFO_TYPE, [0; 3]),
-        2,
-    );
+    check::equal("hvc.migrate-info", psci::call(psci::MIGRATE_INFO_TYPE, [0; 3]), 2);
     check::equal(
         "hvc.features-version",
         psci::call(psci::FEATURES, [psci::VERSION.into(), 0, 0]),
         0,
     );
-    check::equal(
-        "hvc.features-unknown",
-        psci::call(psci::FEATURES, [UNKNOWN.into(), 0, 0]),
-        -1,
-    );
+    check::equal("hvc.features-unknown", psci::call(psci::FEATURES, [UNKNOWN.into(), 0, 0]), -1);
     check::end();
 }

@@ -66,10 +66,6 @@ pub fn run() {
     );
     // Stage 1 alone: never-execute memory gives a permission fault, level 1 here.
     let fault = go(uart::BASE as u64);
-    check::equal(
-        "iabort.never-execute",
-        fault.map_or(0, |f| f.esr),
-        0x8600_000d,
-    );
+    check::equal("iabort.never-execute", fault.map_or(0, |f| f.esr), 0x8600_000d);
     check::end();
 }

@@ -12,12 +12,9 @@ struct Seen {
     log: [AtomicU32; LOG],
 }
 
-static SEEN: [Seen; MAX_CPUS] = [const {
-    Seen {
-        count: AtomicUsize::new(0),
-        log: [const { AtomicU32::new(0) }; LOG],
-    }
-}; MAX_CPUS];
+static SEEN: [Seen; MAX_CPUS] =
+    [const { Seen { count: AtomicUsize::new(0), log: [const { AtomicU32::new(0) }; LOG] } };
+        MAX_CPUS];
 
 static HOOK: AtomicUsize = AtomicUsize::new(0);
 

@@ -65,89 +65,30 @@ pub fn run() {
     msr!(CPACR_EL1, 3 << 20);
     arch::isb();
     access!("isv0.ldp-w", "ldp w9, w11, [x10]", ID, (0x11, ID, 0x10));
-    access!(
-        "isv0.ldp-w-offset",
-        "ldp w9, w11, [x10, #8]",
-        CELL - 8,
-        (0x0d, CELL - 8, 0xf0)
-    );
-    access!(
-        "isv0.ldp-w-post",
-        "ldp w9, w11, [x10], #8",
-        CELL,
-        (0x0d, CELL + 8, 0xf0)
-    );
-    access!(
-        "isv0.ldp-w-pre",
-        "ldp w9, w11, [x10, #8]!",
-        CELL,
-        (0x05, CELL + 8, 0xb1)
-    );
-    access!(
-        "isv0.ldpsw",
-        "ldpsw x9, x11, [x10]",
-        CELL,
-        (0x0d, CELL, 0xf0)
-    );
-    access!(
-        "isv0.ldr-post",
-        "ldr w9, [x10], #4",
-        ID,
-        (0x11, ID + 4, 0xbb)
-    );
-    access!(
-        "isv0.ldr-pre",
-        "ldr w9, [x10, #4]!",
-        ID,
-        (0x10, ID + 4, 0xbb)
-    );
-    access!(
-        "isv0.ldr-post-back",
-        "ldr w9, [x10], #-16",
-        CELL,
-        (0x0d, CELL - 16, 0xbb)
-    );
-    access!(
-        "isv0.ldrb-post",
-        "ldrb w9, [x10], #1",
-        CELL + 4,
-        (0xf0, CELL + 5, 0xbb)
-    );
+    access!("isv0.ldp-w-offset", "ldp w9, w11, [x10, #8]", CELL - 8, (0x0d, CELL - 8, 0xf0));
+    access!("isv0.ldp-w-post", "ldp w9, w11, [x10], #8", CELL, (0x0d, CELL + 8, 0xf0));
+    access!("isv0.ldp-w-pre", "ldp w9, w11, [x10, #8]!", CELL, (0x05, CELL + 8, 0xb1));
+    access!("isv0.ldpsw", "ldpsw x9, x11, [x10]", CELL, (0x0d, CELL, 0xf0));
+    access!("isv0.ldr-post", "ldr w9, [x10], #4", ID, (0x11, ID + 4, 0xbb));
+    access!("isv0.ldr-pre", "ldr w9, [x10, #4]!", ID, (0x10, ID + 4, 0xbb));
+    access!("isv0.ldr-post-back", "ldr w9, [x10], #-16", CELL, (0x0d, CELL - 16, 0xbb));
+    access!("isv0.ldrb-post", "ldrb w9, [x10], #1", CELL + 4, (0xf0, CELL + 5, 0xbb));
     access!(
         "isv0.ldrsb-post",
         "ldrsb x9, [x10], #4",
         CELL + 4,
         (0xffff_ffff_ffff_fff0, CELL + 8, 0xbb)
     );
-    access!(
-        "isv0.ldrsb-w-post",
-        "ldrsb w9, [x10], #4",
-        CELL + 4,
-        (0xffff_fff0, CELL + 8, 0xbb)
-    );
-    access!(
-        "isv0.ldrh-pre",
-        "ldrh w9, [x10, #4]!",
-        CELL,
-        (0xf0, CELL + 4, 0xbb)
-    );
+    access!("isv0.ldrsb-w-post", "ldrsb w9, [x10], #4", CELL + 4, (0xffff_fff0, CELL + 8, 0xbb));
+    access!("isv0.ldrh-pre", "ldrh w9, [x10, #4]!", CELL, (0xf0, CELL + 4, 0xbb));
     access!("isv0.ldxr", "ldxr w9, [x10]", CELL, (0x0d, CELL, 0xbb));
-    access!(
-        "isv0.ldr-s",
-        "fmov s0, w9\nldr s0, [x10]\nfmov w9, s0",
-        CELL,
-        (0x0d, CELL, 0xbb)
-    );
+    access!("isv0.ldr-s", "fmov s0, w9\nldr s0, [x10]\nfmov w9, s0", CELL, (0x0d, CELL, 0xbb));
 
     // Stores: what was written is read back, or there was an abort and nothing changed.
     let rate = guest_rt::mmio::read32(IBRD as usize);
     let stored = access!("isv0.stp-w", "stp w9, w11, [x10]", IBRD, (0x99, IBRD, 0xbb));
     let want = if stored { 0x99 } else { rate };
-    check::equal(
-        "isv0.stp-w.stored",
-        guest_rt::mmio::read32(IBRD as usize),
-        want,
-    );
+    check::equal("isv0.stp-w.stored", guest_rt::mmio::read32(IBRD as usize), want);
     let levels = guest_rt::mmio::read32(IFLS as usize);
     let stored = access!(
         "isv0.str-post",
@@ -156,11 +97,7 @@ pub fn run() {
         (0x99, IFLS + 4, 0xbb)
     );
     let want = if stored { 0x1b } else { levels };
-    check::equal(
-        "isv0.str-post.stored",
-        guest_rt::mmio::read32(IFLS as usize),
-        want,
-    );
+    check::equal("isv0.str-post.stored", guest_rt::mmio::read32(IFLS as usize), want);
 
     with_syndrome();
     atomics();
@@ -169,42 +106,12 @@ pub fn run() {
 
 /// With a syndrome, and easy to get wrong: sign extension, register width, register 31.
 fn with_syndrome() {
-    access!(
-        "isv1.ldrsb-w",
-        "ldrsb w9, [x10]",
-        CELL + 4,
-        (0xffff_fff0, CELL + 4, 0xbb)
-    );
-    access!(
-        "isv1.ldrsb-x",
-        "ldrsb x9, [x10]",
-        CELL + 4,
-        (0xffff_ffff_ffff_fff0, CELL + 4, 0xbb)
-    );
-    access!(
-        "isv1.ldrsh-x",
-        "ldrsh x9, [x10]",
-        CELL + 4,
-        (0xf0, CELL + 4, 0xbb)
-    );
-    access!(
-        "isv1.ldrsw",
-        "ldrsw x9, [x10]",
-        CELL + 12,
-        (0xb1, CELL + 12, 0xbb)
-    );
-    access!(
-        "isv1.ldur",
-        "ldur w9, [x10, #-4]",
-        CELL + 4,
-        (0x0d, CELL + 4, 0xbb)
-    );
-    access!(
-        "isv1.ldr-register",
-        "mov x9, #12\nldr w9, [x10, x9]",
-        CELL,
-        (0xb1, CELL, 0xbb)
-    );
+    access!("isv1.ldrsb-w", "ldrsb w9, [x10]", CELL + 4, (0xffff_fff0, CELL + 4, 0xbb));
+    access!("isv1.ldrsb-x", "ldrsb x9, [x10]", CELL + 4, (0xffff_ffff_ffff_fff0, CELL + 4, 0xbb));
+    access!("isv1.ldrsh-x", "ldrsh x9, [x10]", CELL + 4, (0xf0, CELL + 4, 0xbb));
+    access!("isv1.ldrsw", "ldrsw x9, [x10]", CELL + 12, (0xb1, CELL + 12, 0xbb));
+    access!("isv1.ldur", "ldur w9, [x10, #-4]", CELL + 4, (0x0d, CELL + 4, 0xbb));
+    access!("isv1.ldr-register", "mov x9, #12\nldr w9, [x10, x9]", CELL, (0xb1, CELL, 0xbb));
     access!("isv1.ldar", "ldar w9, [x10]", CELL, (0x0d, CELL, 0xbb));
     let (before, after): (u64, u64);
     // SAFETY: a read of an identification register, thrown away.

@@ -25,11 +25,7 @@ pub fn run() {
 fn identification() {
     let read = |offset| mmio::read32(uart::BASE + offset) & 0xff;
     check::equal("pl011.part", (read(0xfe0), read(0xfe4) & 0xf), (0x11, 0x0));
-    check::equal(
-        "pl011.designer",
-        (read(0xfe4) >> 4, read(0xfe8) & 0xf),
-        (1, 4),
-    );
+    check::equal("pl011.designer", (read(0xfe4) >> 4, read(0xfe8) & 0xf), (1, 4));
     check::equal(
         "pl011.cell",
         [read(0xff0), read(0xff4), read(0xff8), read(0xffc)],
@@ -60,20 +56,10 @@ fn keeps() {
 }
 
 fn flags() {
-    let ready = irq::wait_for(1000, || {
-        mmio::read32(uart::FR) & (1 << 3 | uart::FR_TXFF) == 0
-    });
-    check::that(
-        "pl011.becomes-idle",
-        ready,
-        "BUSY and TXFF low within a second",
-    );
+    let ready = irq::wait_for(1000, || mmio::read32(uart::FR) & (1 << 3 | uart::FR_TXFF) == 0);
+    check::that("pl011.becomes-idle", ready, "BUSY and TXFF low within a second");
     let flags = mmio::read32(uart::FR);
-    check::equal(
-        "pl011.nothing-received",
-        flags & uart::FR_RXFE,
-        uart::FR_RXFE,
-    );
+    check::equal("pl011.nothing-received", flags & uart::FR_RXFE, uart::FR_RXFE);
     check::equal("pl011.transmitter-empty", flags >> 7 & 1, 1);
 }
 
@@ -98,17 +84,9 @@ fn transmit_interrupt() {
     irq::let_in();
     check::equal("pl011.masked-not-taken", irq::count(), 0);
     mmio::write32(uart::IMSC, INT_TX);
-    check::equal(
-        "pl011.transmit-unmasked",
-        mmio::read32(uart::MIS) & INT_TX,
-        INT_TX,
-    );
+    check::equal("pl011.transmit-unmasked", mmio::read32(uart::MIS) & INT_TX, INT_TX);
     irq::let_in();
-    check::equal(
-        "pl011.transmit-interrupt",
-        (irq::count(), irq::nth(0)),
-        (1, uart::INTID),
-    );
+    check::equal("pl011.transmit-interrupt", (irq::count(), irq::nth(0)), (1, uart::INTID));
     mmio::write32(uart::IMSC, 0);
     irq::unhook();
 }

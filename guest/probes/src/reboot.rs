@@ -22,10 +22,7 @@ pub fn run() {
     let enabled = mmio::read32(gic::GICD + gic::ISENABLER + 4);
     irq::init();
     let now_ms = mrs!(CNTPCT_EL0) / timer::ms(1);
-    let dirty = MEMORY
-        .step_by(512)
-        .filter(|&address| mmio::read64(address) != 0)
-        .count();
+    let dirty = MEMORY.step_by(512).filter(|&address| mmio::read64(address) != 0).count();
     guest_rt::println!("BOOT cntpct_ms={now_ms} dirty={dirty}");
     if boot::has("clean") {
         check::equal("reboot.memory-is-zero", dirty, 0);

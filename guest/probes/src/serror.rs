@@ -32,11 +32,7 @@ pub fn run() {
         arch::dsb();
     }
     timer::delay_ms(5);
-    check::equal(
-        "serror.none-after-aborts",
-        SERRORS.load(Ordering::Relaxed),
-        0,
-    );
+    check::equal("serror.none-after-aborts", SERRORS.load(Ordering::Relaxed), 0);
     check::equal("serror.still-none-pending", mrs!(ISR_EL1) >> 8 & 1, 0);
     check::end();
 }

@@ -63,24 +63,9 @@ fn refusals(cpus: usize) {
         check::equal("smp.affinity-info-off", psci::affinity_info(cpu), OFF);
     }
     check::equal("smp.on-self", psci::cpu_on(0, entry, 0), psci::ALREADY_ON);
-    for mpidr in [
-        boot::cpus() as u64,
-        0xff,
-        0x100,
-        0x1_0000,
-        1 << 32,
-        0xff_00ff_ffff,
-    ] {
-        check::equal(
-            "smp.on-nobody",
-            psci::cpu_on(mpidr, entry, 0),
-            psci::INVALID_PARAMETERS,
-        );
-        check::equal(
-            "smp.affinity-nobody",
-            psci::affinity_info(mpidr),
-            psci::INVALID_PARAMETERS,
-        );
+    for mpidr in [boot::cpus() as u64, 0xff, 0x100, 0x1_0000, 1 << 32, 0xff_00ff_ffff] {
+        check::equal("smp.on-nobody", psci::cpu_on(mpidr, entry, 0), psci::INVALID_PARAMETERS);
+        check::equal("smp.affinity-nobody", psci::affinity_info(mpidr), psci::INVALID_PARAMETERS);
     }
     if boot::has("strict") && cpus > 1 {
         for entry in [0x0b00_0000, 0x0900_0000, 0x30_0000_0000, !0, entry + 2] {
@@ -129,11 +114,7 @@ fn entry_state() {
     check::that("smp.entry-runs", done, "a CPU that runs");
     let state: [u64; 6] = core::array::from_fn(|n| STATE[n].load(SeqCst));
     check::equal("smp.entry-context", state[0], context);
-    check::equal(
-        "smp.entry-mmu-and-caches-off",
-        state[1] & (1 | 1 << 2 | 1 << 12),
-        0,
-    );
+    check::equal("smp.entry-mmu-and-caches-off", state[1] & (1 | 1 << 2 | 1 << 12), 0);
     check::equal("smp.entry-masked", state[2], 0x3c0);
     check::equal("smp.entry-level", (state[3], state[4]), (4, 1));
     check::equal("smp.entry-mpidr", state[5] & 0xff, 1);
@@ -235,17 +216,9 @@ fn race(cpus: usize, rounds: u64) {
     }
     ROUND.store(NO_MORE, SeqCst);
     check::equal("smp.race-bad-rounds", bad, 0);
-    check::equal(
-        "smp.race-refused",
-        others as u64,
-        rounds * (last as u64 - 1),
-    );
+    check::equal("smp.race-refused", others as u64, rounds * (last as u64 - 1));
     for cpu in 1..last {
-        check::that(
-            "smp.worker-ends",
-            wait_until_off(cpu as u64),
-            "off within two seconds",
-        );
+        check::that("smp.worker-ends", wait_until_off(cpu as u64), "off within two seconds");
     }
 }
 
@@ -302,15 +275,9 @@ fn interrupts(cpus: usize) {
     let before: [usize; 4] = core::array::from_fn(irq::count_of);
     msr!(ICC_SGI1R_EL1, 1 << 24 | 1 << 40);
     arch::isb();
-    let all = irq::wait_for(2000, || {
-        (1..cpus).all(|cpu| irq::count_of(cpu) == before[cpu] + 1)
-    });
+    let all = irq::wait_for(2000, || (1..cpus).all(|cpu| irq::count_of(cpu) == before[cpu] + 1));
     irq::let_in();
-    check::that(
-        "smp.sgi-to-all-others",
-        all && irq::count() == 0,
-        "all others, not the sender",
-    );
+    check::that("smp.sgi-to-all-others", all && irq::count() == 0, "all others, not the sender");
 
     // A shared interrupt goes where its route says.
     let before = irq::count_of(1);
@@ -319,20 +286,14 @@ fn interrupts(cpus: usize) {
     gic::route(40, 1);
     gic::set_bit(gic::ISPENDR, 40);
     let came = irq::wait_for(2000, || irq::count_of(1) == before + 1);
-    check::that(
-        "smp.spi-by-route",
-        came && irq::count() == 0,
-        "an interrupt on CPU 1",
-    );
+    check::that("smp.spi-by-route", came && irq::count() == 0, "an interrupt on CPU 1");
     gic::disable(40);
 
     // Each CPU has a timer of its own: SGI 2 has it armed, its interrupt comes there.
     let before: [usize; 4] = core::array::from_fn(irq::count_of);
     msr!(ICC_SGI1R_EL1, 2 << 24 | 1 << 40);
     arch::isb();
-    let all = irq::wait_for(2000, || {
-        (1..cpus).all(|cpu| irq::count_of(cpu) == before[cpu] + 2)
-    });
+    let all = irq::wait_for(2000, || (1..cpus).all(|cpu| irq::count_of(cpu) == before[cpu] + 2));
     check::that("smp.timer-of-each", all, "SGI and timer on each CPU");
     irq::unhook();
 
@@ -340,11 +301,7 @@ fn interrupts(cpus: usize) {
     msr!(ICC_SGI1R_EL1, 1 << 24 | 1 << 40);
     arch::isb();
     for cpu in 1..cpus {
-        check::that(
-            "smp.listener-ends",
-            wait_until_off(cpu as u64),
-            "off within two seconds",
-        );
+        check::that("smp.listener-ends", wait_until_off(cpu as u64), "off within two seconds");
     }
     check::equal("smp.mpidr", mrs!(MPIDR_EL1) & 0xff, 0);
 }

@@ -24,13 +24,7 @@ pub fn run() {
     let behind = call_at_el0 as *const () as u64 + 8;
     check::equal(
         "svc.el0",
-        (
-            frame.esr,
-            frame.elr,
-            frame.x[0],
-            frame.x[1],
-            frame.source() as u64,
-        ),
+        (frame.esr, frame.elr, frame.x[0], frame.x[1], frame.source() as u64),
         (0x5600_1234, behind, 77, 0x1111, Source::Lower64 as u64),
     );
     check::equal("svc.el0-spsr", frame.spsr & 0x1f, 0);
@@ -48,11 +42,7 @@ fn from_el1() {
     // SAFETY: the handler has run.
     let frame = unsafe { SEEN };
     let seen = frame.map(|f| (f.esr, f.elr, f.source() as u64));
-    check::equal(
-        "svc.el1",
-        seen,
-        Some((0x5600_0005, behind, Source::CurrentSpx as u64)),
-    );
+    check::equal("svc.el1", seen, Some((0x5600_0005, behind, Source::CurrentSpx as u64)));
     check::equal("svc.el1-result", result, 42);
 
     let start = timer::now();
@@ -62,10 +52,7 @@ fn from_el1() {
         unsafe { asm!("svc #6", inout("x0") count) };
     }
     let elapsed = timer::now() - start;
-    guest_rt::println!(
-        "INFO svc.10000 took {} us",
-        elapsed * 1_000_000 / timer::frequency()
-    );
+    guest_rt::println!("INFO svc.10000 took {} us", elapsed * 1_000_000 / timer::frequency());
     check::equal("svc.10000", count, 10_000);
     vectors::clear_handler(Kind::Synchronous);
     check::equal("svc.daif-as-before", mrs!(DAIF), 0x3c0);

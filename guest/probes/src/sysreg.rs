@@ -62,30 +62,14 @@ pub fn run() {
 }
 
 fn id_registers() {
-    let rows = [
-        row::<1>(),
-        row::<2>(),
-        row::<3>(),
-        row::<4>(),
-        row::<5>(),
-        row::<6>(),
-        row::<7>(),
-    ];
-    let undefined = rows
-        .iter()
-        .flatten()
-        .filter(|value| value.is_none())
-        .count();
+    let rows = [row::<1>(), row::<2>(), row::<3>(), row::<4>(), row::<5>(), row::<6>(), row::<7>()];
+    let undefined = rows.iter().flatten().filter(|value| value.is_none()).count();
     check::equal("sysreg.id-space-reads", undefined, 0);
     row::<0>(); // MIDR and neighbours; the unallocated ones may be UNDEFINED
     check::passed("sysreg.id-space-survived");
 
     let pfr0 = mrs!(ID_AA64PFR0_EL1);
-    check::that(
-        "sysreg.el0-el1",
-        matches!(pfr0 & 0xff, 0x11 | 0x22 | 0x12),
-        "EL0 and EL1 there",
-    );
+    check::that("sysreg.el0-el1", matches!(pfr0 & 0xff, 0x11 | 0x22 | 0x12), "EL0 and EL1 there");
     check::equal("sysreg.gic", field(pfr0, 24), 1);
     check::equal("sysreg.mpidr", mrs!(MPIDR_EL1) & 0xff_80ff_ffff, 1 << 31);
     check::that("sysreg.midr", mrs!(MIDR_EL1) != 0, "a CPU's name");
@@ -171,19 +155,8 @@ fn debug_and_implementation_defined() {
             }),
         ),
     ] {
-        println!(
-            "INFO {name} {}",
-            if fault.is_some() {
-                "UNDEFINED"
-            } else {
-                "reads"
-            }
-        );
-        check::that(
-            name,
-            fault.is_none_or(|f| f.class() == 0),
-            "a value or UNDEFINED",
-        );
+        println!("INFO {name} {}", if fault.is_some() { "UNDEFINED" } else { "reads" });
+        check::that(name, fault.is_none_or(|f| f.class() == 0), "a value or UNDEFINED");
     }
     // What belongs to EL2 and EL3 is UNDEFINED at EL1.
     feature!("hcr_el2", false, HCR_EL2);

@@ -25,17 +25,9 @@ macro_rules! checks {
         // A comparator in the past: due at once.
         irq::forget();
         arm(now().saturating_sub(ms(1)), ENABLE);
-        check::equal(
-            concat!($kind, ".past-istatus"),
-            mrs!($ctl) & 7,
-            ENABLE | ISTATUS,
-        );
+        check::equal(concat!($kind, ".past-istatus"), mrs!($ctl) & 7, ENABLE | ISTATUS);
         irq::let_in();
-        check::equal(
-            concat!($kind, ".past-comes"),
-            (irq::count(), irq::nth(0)),
-            (1, $intid),
-        );
+        check::equal(concat!($kind, ".past-comes"), (irq::count(), irq::nth(0)), (1, $intid));
         irq::forget();
         arm(0, ENABLE);
         irq::let_in();
@@ -46,39 +38,21 @@ macro_rules! checks {
         let due = now() + ms(20);
         arm(due, ENABLE);
         let left = mrs!($tval) as u32 as i32 as i64;
-        check::within(
-            concat!($kind, ".tval-reads-distance"),
-            left.max(0) as u64,
-            1,
-            ms(20),
-        );
+        check::within(concat!($kind, ".tval-reads-distance"), left.max(0) as u64, 1, ms(20));
         check::equal(concat!($kind, ".future-istatus"), mrs!($ctl) & ISTATUS, 0);
         arch::irq_enable();
         let came = irq::wait_for(1000, || irq::count() == 1);
         let at = now();
         arch::irq_disable();
-        check::that(
-            concat!($kind, ".future-comes"),
-            came && at >= due,
-            "an interrupt, not early",
-        );
+        check::that(concat!($kind, ".future-comes"), came && at >= due, "an interrupt, not early");
 
         // By TVAL: CVAL follows.
         let before = now();
         msr!($tval, ms(10));
         let cval = mrs!($cval);
-        check::within(
-            concat!($kind, ".tval-sets-cval"),
-            cval,
-            before + ms(10),
-            now() + ms(10),
-        );
+        check::within(concat!($kind, ".tval-sets-cval"), cval, before + ms(10), now() + ms(10));
         msr!($tval, -1_i32 as u32 as u64);
-        check::that(
-            concat!($kind, ".tval-negative"),
-            mrs!($cval) <= now(),
-            "a CVAL in the past",
-        );
+        check::that(concat!($kind, ".tval-negative"), mrs!($cval) <= now(), "a CVAL in the past");
         irq::forget();
         msr!($ctl, ENABLE);
         irq::let_in();
@@ -88,11 +62,7 @@ macro_rules! checks {
         irq::forget();
         arm(now(), ENABLE | IMASK);
         irq::let_in();
-        check::equal(
-            concat!($kind, ".masked-status"),
-            mrs!($ctl) & 7,
-            ENABLE | IMASK | ISTATUS,
-        );
+        check::equal(concat!($kind, ".masked-status"), mrs!($ctl) & 7, ENABLE | IMASK | ISTATUS);
         check::equal(concat!($kind, ".masked-does-not-come"), irq::count(), 0);
         msr!($ctl, ENABLE);
         irq::let_in();
@@ -143,33 +113,11 @@ macro_rules! checks {
 pub fn run() {
     irq::init();
     let (first, second) = (timer::now(), timer::now());
-    check::that(
-        "timer.counter-runs",
-        second >= first,
-        "a counter that never goes back",
-    );
+    check::that("timer.counter-runs", second >= first, "a counter that never goes back");
     let physical = mrs!(CNTPCT_EL0);
-    check::that(
-        "timer.physical-not-behind",
-        physical >= first,
-        "CNTPCT >= CNTVCT",
-    );
-    checks!(
-        "virtual",
-        VIRTUAL_INTID,
-        CNTV_CTL_EL0,
-        CNTV_CVAL_EL0,
-        CNTV_TVAL_EL0,
-        CNTVCT_EL0
-    );
-    checks!(
-        "physical",
-        PHYSICAL_INTID,
-        CNTP_CTL_EL0,
-        CNTP_CVAL_EL0,
-        CNTP_TVAL_EL0,
-        CNTPCT_EL0
-    );
+    check::that("timer.physical-not-behind", physical >= first, "CNTPCT >= CNTVCT");
+    checks!("virtual", VIRTUAL_INTID, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTV_TVAL_EL0, CNTVCT_EL0);
+    checks!("physical", PHYSICAL_INTID, CNTP_CTL_EL0, CNTP_CVAL_EL0, CNTP_TVAL_EL0, CNTPCT_EL0);
     both();
     el0();
     ticks(boot::number("ticks").unwrap_or(200));
@@ -195,11 +143,7 @@ fn both() {
     irq::wait_for(1000, || irq::count() >= 2);
     timer::delay_ms(2);
     arch::irq_disable();
-    let seen = (
-        irq::count(),
-        irq::times(VIRTUAL_INTID),
-        irq::times(PHYSICAL_INTID),
-    );
+    let seen = (irq::count(), irq::times(VIRTUAL_INTID), irq::times(PHYSICAL_INTID));
     check::equal("timer.both", seen, (2, 1, 1));
     irq::unhook();
     gic::disable(PHYSICAL_INTID);
@@ -214,39 +158,15 @@ fn el0() {
     msr!(CNTKCTL_EL1, 0);
     arch::isb();
     // EC 0x18: a trapped system register.
-    check::equal(
-        "timer.el0-counter-trapped",
-        user::run(read_counter, 0).class(),
-        0x18,
-    );
-    check::equal(
-        "timer.el0-physical-trapped",
-        user::run(read_physical, 0).class(),
-        0x18,
-    );
-    check::equal(
-        "timer.el0-timer-trapped",
-        user::run(read_timer, 0).class(),
-        0x18,
-    );
+    check::equal("timer.el0-counter-trapped", user::run(read_counter, 0).class(), 0x18);
+    check::equal("timer.el0-physical-trapped", user::run(read_physical, 0).class(), 0x18);
+    check::equal("timer.el0-timer-trapped", user::run(read_timer, 0).class(), 0x18);
     msr!(CNTKCTL_EL1, 1 << 0 | 1 << 1 | 1 << 8 | 1 << 9);
     arch::isb();
     let frame = user::run(read_counter, 0);
-    check::equal(
-        "timer.el0-frequency",
-        (frame.class(), frame.x[2]),
-        (0x15, timer::frequency()),
-    );
-    check::that(
-        "timer.el0-counter",
-        frame.x[1] <= timer::now(),
-        "the virtual counter",
-    );
-    check::equal(
-        "timer.el0-physical",
-        user::run(read_physical, 0).class(),
-        0x15,
-    );
+    check::equal("timer.el0-frequency", (frame.class(), frame.x[2]), (0x15, timer::frequency()));
+    check::that("timer.el0-counter", frame.x[1] <= timer::now(), "the virtual counter");
+    check::equal("timer.el0-physical", user::run(read_physical, 0).class(), 0x15);
     check::equal("timer.el0-timer", user::run(read_timer, 0).class(), 0x15);
     msr!(CNTKCTL_EL1, 0);
     arch::isb();

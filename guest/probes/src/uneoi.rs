@@ -35,11 +35,7 @@ pub fn run() {
         timer::delay_ms(hold); // IRQs unmasked, the tick active, the next one due
         arch::irq_disable();
         check::equal("uneoi.no-second-one", TAKEN.load(SeqCst), round);
-        check::that(
-            "uneoi.active",
-            gic::bit(gic::ISACTIVER, timer::VIRTUAL_INTID),
-            "active",
-        );
+        check::that("uneoi.active", gic::bit(gic::ISACTIVER, timer::VIRTUAL_INTID), "active");
         // Asleep as well: a WFI while it is active, woken by something else.
         gic::enable(9);
         gic::set_priority(9, 0x40); // more urgent than the tick, or it could not wake anybody

@@ -102,11 +102,7 @@ fn at_el0() {
     timer::disarm();
     let frame = user::run(wfi_at_el0, 0);
     check::equal("wfi.el0-trapped", frame.esr, 0x07e0_0000);
-    check::equal(
-        "wfi.el0-trapped-elr",
-        frame.elr,
-        wfi_at_el0 as *const () as u64,
-    );
+    check::equal("wfi.el0-trapped-elr", frame.elr, wfi_at_el0 as *const () as u64);
     msr!(SCTLR_EL1, sctlr);
     arch::isb();
     guest_rt::vectors::clear_handler(Kind::Irq);

@@ -6,13 +6,8 @@ use stateright::{Model, Property};
 use super::world::{Budget, PCPUS, Peer, Phase, VCPUS, Variant, World};
 
 /// What must hold in each state.
-pub const ALWAYS: [&str; 5] = [
-    ONE_PLACE,
-    NO_INTERRUPT_LOST,
-    NOBODY_FORGOTTEN,
-    ORDERS_OBEYED,
-    NOTHING_REFUSED,
-];
+pub const ALWAYS: [&str; 5] =
+    [ONE_PLACE, NO_INTERRUPT_LOST, NOBODY_FORGOTTEN, ORDERS_OBEYED, NOTHING_REFUSED];
 pub const ONE_PLACE: &str = "each vCPU is on one pCPU at most";
 pub const NO_INTERRUPT_LOST: &str = "no interrupt is lost";
 pub const NOBODY_FORGOTTEN: &str = "no Ready vCPU is forgotten";
@@ -122,15 +117,11 @@ impl Model for Scheduler {
             Property::always(ORDERS_OBEYED, |_, w: &World| w.orders_take_effect()),
             Property::always(NOTHING_REFUSED, |_, w: &World| !w.refused),
             Property::sometimes(A_THIRD_WAITS, |_, w: &World| {
-                w.pcpus
-                    .iter()
-                    .all(|pcpu| matches!(pcpu.phase, Phase::Guest(_)))
+                w.pcpus.iter().all(|pcpu| matches!(pcpu.phase, Phase::Guest(_)))
                     && (0..VCPUS).any(|vcpu| w.state(vcpu) == State::Ready)
             }),
             Property::sometimes(WOKEN_WHILE_BLOCKING, |_, w: &World| {
-                w.pcpus
-                    .iter()
-                    .any(|pcpu| matches!(pcpu.phase, Phase::Put(_, true) if pcpu.notice))
+                w.pcpus.iter().any(|pcpu| matches!(pcpu.phase, Phase::Put(_, true) if pcpu.notice))
             }),
             Property::sometimes(ALL_ASLEEP, |_, w: &World| {
                 w.pcpus.iter().all(|pcpu| pcpu.phase == Phase::Asleep)
@@ -233,17 +224,9 @@ impl World {
     /// Under the lock: pick.
     fn pick(&mut self, pcpu: usize, variant: Variant) -> Phase {
         let (phase, timer, kick) = match self.queue.pick(pcpu, NOW) {
-            Ok(Pick::Run {
-                id,
-                slice_end,
-                kick,
-            }) => {
+            Ok(Pick::Run { id, slice_end, kick }) => {
                 let vcpu = self.ids.iter().position(|&known| known == id);
-                (
-                    vcpu.map_or(Phase::Pick, Phase::Attend),
-                    slice_end.is_some(),
-                    kick,
-                )
+                (vcpu.map_or(Phase::Pick, Phase::Attend), slice_end.is_some(), kick)
             }
             Ok(Pick::Idle { kick }) => (Phase::BeforeSleep, false, kick),
             Err(_) => {
@@ -321,10 +304,9 @@ impl World {
             Peer::Posted(vcpu) => {
                 let kick = self.queue.wake(self.ids[vcpu], NOW);
                 let drops = variant == Variant::DropsNotice;
-                self.kicks(kick.map(|kick| Kick {
-                    notice: if drops { 0 } else { kick.notice },
-                    ..kick
-                }))
+                self.kicks(
+                    kick.map(|kick| Kick { notice: if drops { 0 } else { kick.notice }, ..kick }),
+                )
             }
             Peer::Kicks(kick) => {
                 self.deliver(kick, None);

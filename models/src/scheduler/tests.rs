@@ -6,14 +6,7 @@ use super::steps::*;
 use super::world::{Budget, Variant};
 
 fn check(variant: Variant, started: usize, budget: Budget) -> impl Checker<Scheduler> {
-    Scheduler {
-        variant,
-        started,
-        budget,
-    }
-    .checker()
-    .spawn_bfs()
-    .join()
+    Scheduler { variant, started, budget }.checker().spawn_bfs().join()
 }
 
 /// Visits all states of the correct run loop.
@@ -28,26 +21,13 @@ fn holds(started: usize, budget: Budget) -> impl Checker<Scheduler> {
 
 /// The checker finds that the variant breaks this property.
 fn finds(variant: Variant, started: usize, property: &'static str) {
-    let budget = Budget {
-        posts: 1,
-        waits: 1,
-        ticks: 1,
-        orders: 0,
-    };
+    let budget = Budget { posts: 1, waits: 1, ticks: 1, orders: 0 };
     check(variant, started, budget).assert_any_discovery(property);
 }
 
 #[test]
 fn one_interrupt_and_one_order() {
-    let checker = holds(
-        2,
-        Budget {
-            posts: 1,
-            waits: 1,
-            ticks: 0,
-            orders: 1,
-        },
-    );
+    let checker = holds(2, Budget { posts: 1, waits: 1, ticks: 0, orders: 1 });
     for state in SOMETIMES {
         checker.assert_any_discovery(state);
     }
@@ -55,54 +35,22 @@ fn one_interrupt_and_one_order() {
 
 #[test]
 fn one_interrupt_and_one_order_among_three() {
-    holds(
-        3,
-        Budget {
-            posts: 1,
-            waits: 1,
-            ticks: 0,
-            orders: 1,
-        },
-    );
+    holds(3, Budget { posts: 1, waits: 1, ticks: 0, orders: 1 });
 }
 
 #[test]
 fn two_interrupts_at_once() {
-    holds(
-        3,
-        Budget {
-            posts: 2,
-            waits: 1,
-            ticks: 0,
-            orders: 0,
-        },
-    );
+    holds(3, Budget { posts: 2, waits: 1, ticks: 0, orders: 0 });
 }
 
 #[test]
 fn an_interrupt_among_waits_and_slice_ends() {
-    holds(
-        3,
-        Budget {
-            posts: 1,
-            waits: 2,
-            ticks: 1,
-            orders: 0,
-        },
-    );
+    holds(3, Budget { posts: 1, waits: 2, ticks: 1, orders: 0 });
 }
 
 #[test]
 fn two_orders_at_once() {
-    holds(
-        3,
-        Budget {
-            posts: 0,
-            waits: 0,
-            ticks: 1,
-            orders: 2,
-        },
-    );
+    holds(3, Budget { posts: 0, waits: 0, ticks: 1, orders: 2 });
 }
 
 #[test]
@@ -122,12 +70,7 @@ fn entering_without_a_last_look_is_found() {
 
 #[test]
 fn a_kick_of_pick_not_delivered_is_found() {
-    let budget = Budget {
-        posts: 0,
-        waits: 0,
-        ticks: 1,
-        orders: 2,
-    };
+    let budget = Budget { posts: 0, waits: 0, ticks: 1, orders: 2 };
     let checker = check(Variant::DropsKickOfPick, 2, budget);
     checker.assert_any_discovery(NOBODY_FORGOTTEN);
 }
@@ -140,11 +83,6 @@ fn putting_back_before_saving_is_found() {
 /// A stop that is not made known to the pCPU: the same as a kick lost.
 #[test]
 fn an_order_that_is_not_looked_at_is_found() {
-    let budget = Budget {
-        posts: 0,
-        waits: 0,
-        ticks: 0,
-        orders: 1,
-    };
+    let budget = Budget { posts: 0, waits: 0, ticks: 0, orders: 1 };
     check(Variant::EntersBlindly, 2, budget).assert_any_discovery(ORDERS_OBEYED);
 }

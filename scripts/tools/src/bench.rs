@@ -34,46 +34,16 @@ const CPUS: [(&str, &str); 2] = [("cortex-a72", "cortex-a72"), ("max", "max,paut
 /// a stub that saves, decodes and returns; Bao 2.0, Xen 4.17, KVM 6.1 nVHE on cortex-a72; KVM VHE
 /// on max.
 const PEERS: [(&str, [Option<u64>; 5]); 10] = [
-    (
-        "hvc-version",
-        [Some(53), Some(189), Some(471), Some(1545), Some(1051)],
-    ),
-    (
-        "hvc-unknown",
-        [Some(53), Some(1692), Some(1638), Some(1482), Some(988)],
-    ),
-    (
-        "mrs-mdscr",
-        [Some(53), None, Some(436), Some(1830), Some(1358)],
-    ),
-    (
-        "mrs-pfr0",
-        [Some(53), None, Some(430), Some(1906), Some(1415)],
-    ),
-    (
-        "gicd-typer",
-        [Some(53), Some(226), Some(600), Some(2279), Some(1809)],
-    ),
-    (
-        "gicr-typer",
-        [Some(53), Some(270), Some(602), Some(2330), Some(1874)],
-    ),
-    (
-        "gicd-isenabler",
-        [Some(53), Some(3564), Some(741), Some(2291), Some(1821)],
-    ),
-    (
-        "sgi-self",
-        [None, Some(776), Some(1097), Some(2948), Some(2486)],
-    ),
-    (
-        "timer-due",
-        [None, Some(200), Some(1084), Some(2911), Some(2434)],
-    ),
-    (
-        "wfi-timer",
-        [None, Some(201), Some(7500), Some(13406), Some(12991)],
-    ),
+    ("hvc-version", [Some(53), Some(189), Some(471), Some(1545), Some(1051)]),
+    ("hvc-unknown", [Some(53), Some(1692), Some(1638), Some(1482), Some(988)]),
+    ("mrs-mdscr", [Some(53), None, Some(436), Some(1830), Some(1358)]),
+    ("mrs-pfr0", [Some(53), None, Some(430), Some(1906), Some(1415)]),
+    ("gicd-typer", [Some(53), Some(226), Some(600), Some(2279), Some(1809)]),
+    ("gicr-typer", [Some(53), Some(270), Some(602), Some(2330), Some(1874)]),
+    ("gicd-isenabler", [Some(53), Some(3564), Some(741), Some(2291), Some(1821)]),
+    ("sgi-self", [None, Some(776), Some(1097), Some(2948), Some(2486)]),
+    ("timer-due", [None, Some(200), Some(1084), Some(2911), Some(2434)]),
+    ("wfi-timer", [None, Some(201), Some(7500), Some(13406), Some(12991)]),
 ];
 
 /// Mode and maximum of one operation.
@@ -85,10 +55,8 @@ struct Figure {
 
 /// What is booted, and which of its operations goes by another name: beside a busy VM, waking up is
 /// a switch between VMs.
-const RUNS: [(&str, Option<(&str, &str)>); 2] = [
-    ("vms/bench.dts", None),
-    ("vms/bench-switch.dts", Some(("wfi-timer", "vm-switch"))),
-];
+const RUNS: [(&str, Option<(&str, &str)>); 2] =
+    [("vms/bench.dts", None), ("vms/bench-switch.dts", Some(("wfi-timer", "vm-switch")))];
 
 /// Figures by CPU model and operation.
 type Figures = BTreeMap<String, BTreeMap<String, Figure>>;
@@ -107,11 +75,7 @@ fn measure() -> Result<Figures> {
         for (name, model) in CPUS {
             let mut found = boot(machine(&built.image, &blob, model))?;
             if let Some((old, new)) = renamed {
-                found = found
-                    .remove(old)
-                    .map(|one| (new.into(), one))
-                    .into_iter()
-                    .collect();
+                found = found.remove(old).map(|one| (new.into(), one)).into_iter().collect();
             }
             figures.entry(name.into()).or_default().extend(found);
         }
@@ -127,16 +91,8 @@ fn machine(image: &Path, blob: &Path, model: &str) -> Machine {
     machine.cpu = model.into();
     machine.smp = 1;
     machine.initrd = Some(blob.into());
-    machine.extra = [
-        "-icount",
-        "shift=0,sleep=off",
-        "-rtc",
-        "clock=vm",
-        "-seed",
-        "1",
-    ]
-    .map(String::from)
-    .into();
+    machine.extra =
+        ["-icount", "shift=0,sleep=off", "-rtc", "clock=vm", "-seed", "1"].map(String::from).into();
     machine
 }
 
@@ -190,10 +146,8 @@ fn write(figures: &Figures, file: &Path) -> Result<()> {
 
 fn read(file: &Path) -> Result<Figures> {
     let text = fs::read_to_string(file).map_err(Error::file(file))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| Error::File {
-        path: file.into(),
-        why: error.to_string(),
-    })?;
+    let value: Value = serde_json::from_str(&text)
+        .map_err(|error| Error::File { path: file.into(), why: error.to_string() })?;
     let mut figures = Figures::new();
     for (cpu, operations) in value.as_object().into_iter().flatten() {
         for (name, one) in operations.as_object().into_iter().flatten() {
@@ -244,11 +198,7 @@ fn print(now: &Figures) {
     let mut names: Vec<&str> = Vec::new();
     for operations in now.values() {
         let fresh = operations.keys().map(String::as_str);
-        names.extend(
-            fresh
-                .filter(|name| !names.contains(name))
-                .collect::<Vec<_>>(),
-        );
+        names.extend(fresh.filter(|name| !names.contains(name)).collect::<Vec<_>>());
     }
     for name in names {
         let of = |cpu: &str| now.get(cpu).and_then(|operations| operations.get(name));
@@ -296,29 +246,14 @@ mod tests {
     use super::*;
 
     fn figures(mode: u64) -> Figures {
-        let one = BTreeMap::from([(
-            "hvc".to_owned(),
-            Figure {
-                mode,
-                max: 2 * mode,
-            },
-        )]);
+        let one = BTreeMap::from([("hvc".to_owned(), Figure { mode, max: 2 * mode })]);
         BTreeMap::from([("max".to_owned(), one)])
     }
 
     #[test]
     fn lines_are_found_among_others() {
         let found = parse("x\n[b] BENCH hvc mode=120 max=300 n=10\n[b] BENCH odd mode=x max=1\n");
-        assert_eq!(
-            found,
-            BTreeMap::from([(
-                "hvc".into(),
-                Figure {
-                    mode: 120,
-                    max: 300
-                }
-            )])
-        );
+        assert_eq!(found, BTreeMap::from([("hvc".into(), Figure { mode: 120, max: 300 })]));
     }
 
     #[test]

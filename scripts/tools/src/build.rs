@@ -23,9 +23,7 @@ impl Profile {
         match var("PROFILE").as_deref() {
             None | Some("release") => Ok(Profile::Release),
             Some("dev" | "debug") => Ok(Profile::Debug),
-            Some(other) => Err(Error::Usage(format!(
-                "PROFILE={other}: `release` or `dev` wanted"
-            ))),
+            Some(other) => Err(Error::Usage(format!("PROFILE={other}: `release` or `dev` wanted"))),
         }
     }
 
@@ -57,25 +55,19 @@ pub struct Built {
 /// The cargo that started us, with the output where the Makefile's users look for it.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(root())
-        .env("CARGO_TARGET_DIR", root().join("target"));
+    cargo.current_dir(root()).env("CARGO_TARGET_DIR", root().join("target"));
     cargo
 }
 
 /// Runs a command to its end; anything but success is an error that names `what`.
 pub fn check(what: &str, command: &mut Command) -> Result<()> {
-    let status = command.status().map_err(|error| Error::Failed {
-        what: what.into(),
-        how: error.to_string(),
-    })?;
+    let status = command
+        .status()
+        .map_err(|error| Error::Failed { what: what.into(), how: error.to_string() })?;
     if status.success() {
         Ok(())
     } else {
-        Err(Error::Failed {
-            what: what.into(),
-            how: status.to_string(),
-        })
+        Err(Error::Failed { what: what.into(), how: status.to_string() })
     }
 }
 
@@ -88,11 +80,7 @@ pub fn hypervisor(profile: Profile) -> Result<Built> {
             .args(["--bin", "mezzanine", "--target", BARE])
             .args(["--profile", profile.cargo_name()]),
     )?;
-    let elf = root()
-        .join("target")
-        .join(BARE)
-        .join(profile.directory())
-        .join("mezzanine");
+    let elf = root().join("target").join(BARE).join(profile.directory()).join("mezzanine");
     let image = elf.with_extension("img");
     objcopy(&elf, &image)?;
     Ok(Built { elf, image })
@@ -163,19 +151,14 @@ fn executables(messages: &[u8]) -> Vec<PathBuf> {
 
 /// Compiles a VM description to `target/vms/<name>.dtb`; a `.dtb` is taken as it is.
 pub fn description(source: &Path) -> Result<PathBuf> {
-    let missing = |why: &str| Error::File {
-        path: source.into(),
-        why: why.into(),
-    };
+    let missing = |why: &str| Error::File { path: source.into(), why: why.into() };
     if !source.is_file() {
         return Err(missing("no such VM description"));
     }
     if source.extension().is_some_and(|ext| ext == "dtb") {
         return Ok(source.into());
     }
-    let name = source
-        .file_stem()
-        .ok_or_else(|| missing("a file name was wanted"))?;
+    let name = source.file_stem().ok_or_else(|| missing("a file name was wanted"))?;
     let directory = root().join("target/vms");
     fs::create_dir_all(&directory).map_err(Error::file(&directory))?;
     let blob = directory.join(name).with_extension("dtb");
@@ -202,19 +185,14 @@ pub fn objcopy(elf: &Path, image: &Path) -> Result<()> {
     let what = format!("converting {}", elf.display());
     check(
         &what,
-        Command::new(toolchain_binary("rust-objcopy")?)
-            .args(["-O", "binary"])
-            .args([elf, image]),
+        Command::new(toolchain_binary("rust-objcopy")?).args(["-O", "binary"]).args([elf, image]),
     )
 }
 
 /// A program of the `llvm-tools` component, which lies beside the toolchain's libraries.
 pub fn toolchain_binary(name: &str) -> Result<PathBuf> {
     let remedy = "rustup toolchain install, in this directory";
-    let missing = || Error::Missing {
-        program: name.into(),
-        remedy,
-    };
+    let missing = || Error::Missing { program: name.into(), remedy };
     let output = Command::new("rustc")
         .args(["--print", "target-libdir"])
         .current_dir(root())
@@ -222,11 +200,7 @@ pub fn toolchain_binary(name: &str) -> Result<PathBuf> {
         .map_err(|_| missing())?;
     let libraries = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     let program = libraries.with_file_name("bin").join(name);
-    if program.is_file() {
-        Ok(program)
-    } else {
-        Err(missing())
-    }
+    if program.is_file() { Ok(program) } else { Err(missing()) }
 }
 
 fn is_newer(source: &Path, made: &Path) -> bool {

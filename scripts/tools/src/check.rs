@@ -36,10 +36,7 @@ pub fn all(full: bool) -> Result<i32> {
         let begun = Instant::now();
         let count = step().unwrap_or_else(|error| {
             println!("{error}");
-            Count {
-                passed: 0,
-                failed: 1,
-            }
+            Count { passed: 0, failed: 1 }
         });
         let verdict = if count.failed == 0 { "ok" } else { "FAILED" };
         println!("---- {name}: {verdict}, {} s", begun.elapsed().as_secs());
@@ -61,14 +58,7 @@ pub fn lint() -> Result<i32> {
 
 const LINTS: [&[&str]; 3] = [
     &["fmt", "--all", "--check"],
-    &[
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-Dwarnings",
-    ],
+    &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-Dwarnings"],
     &[
         "clippy",
         "--quiet",
@@ -98,21 +88,11 @@ fn steps(full: bool) -> Vec<Step> {
         ("clippy on the bare machine", cargo(LINTS[2])),
         (
             "unit and property tests",
-            cargo(&[
-                "test",
-                "--workspace",
-                "--exclude",
-                "models",
-                "--lib",
-                "--bins",
-            ]),
+            cargo(&["test", "--workspace", "--exclude", "models", "--lib", "--bins"]),
         ),
         ("models", cargo(&["test", "--package", "models"])),
         ("Miri", Box::new(miri)),
-        (
-            "boundaries",
-            cargo(&["test", "--package", "mezzanine", "--test", "boundaries"]),
-        ),
+        ("boundaries", cargo(&["test", "--package", "mezzanine", "--test", "boundaries"])),
         ("system tests", cargo(&system)),
         (
             "panics that an exit can reach",
@@ -121,19 +101,13 @@ fn steps(full: bool) -> Vec<Step> {
                 panics::compare(&built.elf).map(judged)
             }),
         ),
-        (
-            "instructions of each operation",
-            Box::new(|| bench::compare().map(judged)),
-        ),
+        ("instructions of each operation", Box::new(|| bench::compare().map(judged))),
     ]
 }
 
 /// One check, passed or not.
 fn judged(good: bool) -> Count {
-    Count {
-        passed: u64::from(good),
-        failed: u64::from(!good),
-    }
+    Count { passed: u64::from(good), failed: u64::from(!good) }
 }
 
 fn cargo(arguments: &[&str]) -> Box<dyn FnOnce() -> Result<Count>> {
@@ -190,17 +164,12 @@ fn limited(seconds: &str) -> Command {
 /// reports none is a check by itself; one that fails without a failed test counts as one.
 fn counted(command: &mut Command) -> Result<Count> {
     let what = format!("{command:?}");
-    let failed = |error: std::io::Error| Error::Failed {
-        what: what.clone(),
-        how: error.to_string(),
-    };
+    let failed =
+        |error: std::io::Error| Error::Failed { what: what.clone(), how: error.to_string() };
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut results = Vec::new();
     if let Some(output) = child.stdout.take() {
-        for line in BufReader::new(output)
-            .split(b'\n')
-            .map_while(|line| line.ok())
-        {
+        for line in BufReader::new(output).split(b'\n').map_while(|line| line.ok()) {
             let line = String::from_utf8_lossy(&line);
             println!("{line}");
             results.extend(result(&line));
@@ -216,10 +185,7 @@ fn total(results: &[(u64, u64)], status: ExitStatus) -> Count {
     }
     let passed = results.iter().map(|(passed, _)| passed).sum();
     let failed: u64 = results.iter().map(|(_, failed)| failed).sum();
-    Count {
-        passed,
-        failed: failed.max(u64::from(!status.success())),
-    }
+    Count { passed, failed: failed.max(u64::from(!status.success())) }
 }
 
 /// The numbers of `test result: ok. 9 passed; 0 failed; …`.
@@ -239,10 +205,7 @@ mod tests {
     fn results_of_libtest_are_understood() {
         let line = "test result: ok. 9 passed; 1 failed; 0 ignored; 0 measured";
         assert_eq!(result(line), Some((9, 1)));
-        assert_eq!(
-            result("test result: FAILED. 3 passed; 4 failed"),
-            Some((3, 4))
-        );
+        assert_eq!(result("test result: FAILED. 3 passed; 4 failed"), Some((3, 4)));
         assert_eq!(result("test a ... ok"), None);
     }
 }

@@ -37,10 +37,7 @@ impl Error {
     /// Names the file that an input or output error is about.
     pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
         let path = path.into();
-        move |error| Error::File {
-            path,
-            why: error.to_string(),
-        }
+        move |error| Error::File { path, why: error.to_string() }
     }
 }
 

@@ -74,10 +74,7 @@ fn dispatch(arguments: &[&str]) -> Result<i32> {
             let built = build::publish(&build::hypervisor(Profile::from_env()?)?)?;
             let port = var("GDB_PORT").unwrap_or_else(|| "1234".into());
             println!("Waiting for gdb on port {port}. In another terminal: make gdb");
-            boot(
-                built.image,
-                &["-S", "-gdb", &format!("tcp:localhost:{port}")],
-            )
+            boot(built.image, &["-S", "-gdb", &format!("tcp:localhost:{port}")])
         }
         ["run-bare"] => run_bare(),
         ["test"] => check::all(false),
@@ -132,8 +129,5 @@ fn run_bare() -> Result<i32> {
 
 /// A path as one would type it at the root of the checkout.
 fn relative(path: &Path) -> String {
-    path.strip_prefix(root())
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }

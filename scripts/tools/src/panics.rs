@@ -105,10 +105,7 @@ fn reach(program: &Program, start: BTreeSet<usize>, taken: &BTreeSet<usize>) -> 
 
 fn sites(program: &Program, reached: &BTreeSet<usize>) -> Sites {
     let mut sites = Sites::new();
-    for function in reached
-        .iter()
-        .filter_map(|&index| program.functions.get(index))
-    {
+    for function in reached.iter().filter_map(|&index| program.functions.get(index)) {
         for callee in &function.calls {
             if let Some(callee) = program.functions.get(*callee).filter(|f| is_panic(f)) {
                 let site = (function.name.clone(), callee.name.clone());
@@ -149,17 +146,13 @@ pub fn compare(elf: &Path) -> Result<bool> {
     let text = fs::read_to_string(&file).map_err(Error::file(&file))?;
     let figure = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|number| number.trim().parse::<usize>().ok())
-            .ok_or_else(|| Error::File {
-                path: file.clone(),
-                why: format!("`{name} NUMBER` is missing"),
-            })
+        line.and_then(|number| number.trim().parse::<usize>().ok()).ok_or_else(|| Error::File {
+            path: file.clone(),
+            why: format!("`{name} NUMBER` is missing"),
+        })
     };
     let (direct, all) = (figure("direct ")?, figure("all ")?);
-    println!(
-        "direct {} (committed {direct}), all {} (committed {all})",
-        now.direct, now.all
-    );
+    println!("direct {} (committed {direct}), all {} (committed {all})", now.direct, now.all);
     let good = now.direct <= direct && now.all <= all;
     if !good {
         println!("{now}");

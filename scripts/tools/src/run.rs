@@ -79,10 +79,7 @@ struct Terminal(Option<String>);
 
 impl Terminal {
     fn save() -> Self {
-        let output = Command::new("stty")
-            .arg("-g")
-            .stdin(Stdio::inherit())
-            .output();
+        let output = Command::new("stty").arg("-g").stdin(Stdio::inherit()).output();
         let settings = output.ok().filter(|output| output.status.success());
         Terminal(settings.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
     }
@@ -91,10 +88,7 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(settings) = &self.0 {
-            let _ = Command::new("stty")
-                .arg(settings)
-                .stdin(Stdio::inherit())
-                .status();
+            let _ = Command::new("stty").arg(settings).stdin(Stdio::inherit()).status();
         }
     }
 }

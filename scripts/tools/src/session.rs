@@ -115,10 +115,7 @@ impl Session {
                     remedy: "apt-get install qemu-system-arm, or name one by QEMU=",
                 }
             } else {
-                Error::Failed {
-                    what: program.clone(),
-                    how: error.to_string(),
-                }
+                Error::Failed { what: program.clone(), how: error.to_string() }
             }
         })?;
         let (sender, output) = channel();
@@ -161,9 +158,8 @@ impl Session {
     pub fn wait_for(&mut self, text: &str, from: usize, deadline: Instant) -> Option<usize> {
         loop {
             let heard = self.raw.get(from..).unwrap_or_default();
-            let found = heard
-                .windows(text.len().max(1))
-                .position(|window| window == text.as_bytes());
+            let found =
+                heard.windows(text.len().max(1)).position(|window| window == text.as_bytes());
             if let Some(at) = found {
                 return Some(from + at + text.len());
             }
@@ -271,10 +267,7 @@ mod tests {
 
     #[test]
     fn the_last_line_gives_the_status() {
-        assert_eq!(
-            status("[a] hi\r\n[mezzanine] machine off: status 0\r\n"),
-            Some(0)
-        );
+        assert_eq!(status("[a] hi\r\n[mezzanine] machine off: status 0\r\n"), Some(0));
         assert_eq!(status("[mezzanine] machine off: status 3\n\n"), Some(3));
         assert_eq!(status("[mezzanine] machine off: status 3"), None);
         assert_eq!(status("[mezzanine] machine off: status x\n"), None);
@@ -289,10 +282,7 @@ mod tests {
     #[test]
     fn a_guest_does_not_speak_for_the_hypervisor() {
         assert_eq!(status("[a] [mezzanine] machine off: status 0\n"), None);
-        assert_eq!(
-            status("[mezzanine] machine off: status 0\n[a] still here\n"),
-            None
-        );
+        assert_eq!(status("[mezzanine] machine off: status 0\n[a] still here\n"), None);
         assert_eq!(status("[mezzanine] machine off: status 0\n[a] still"), None);
     }
 }

@@ -148,14 +148,7 @@ fn odd_accesses_read_as_zero_and_do_nothing() {
     let mut uart = uart();
     uart.receive(1);
     let before = uart.clone();
-    for (offset, size) in [
-        (DR, 8),
-        (DR, 0),
-        (DR + 1, 1),
-        (0x4c, 4),
-        (0xfff, 1),
-        (u64::MAX, 4),
-    ] {
+    for (offset, size) in [(DR, 8), (DR, 0), (DR + 1, 1), (0x4c, 4), (0xfff, 1), (u64::MAX, 4)] {
         assert_eq!(uart.read(offset, size), (0, None));
         assert_eq!(uart.write(offset, size, u32::MAX), (None, None));
     }
@@ -165,12 +158,7 @@ fn odd_accesses_read_as_zero_and_do_nothing() {
 #[test]
 fn random_traffic_keeps_line_and_flags_true() {
     use proptest::prelude::*;
-    let access = (
-        0u64..0x50,
-        prop::sample::select(&[1u32, 2, 4][..]),
-        any::<u32>(),
-        0..3u8,
-    );
+    let access = (0u64..0x50, prop::sample::select(&[1u32, 2, 4][..]), any::<u32>(), 0..3u8);
     let config = ProptestConfig {
         cases: if cfg!(miri) { 4 } else { 256 },
         failure_persistence: None,

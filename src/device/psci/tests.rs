@@ -12,11 +12,7 @@ struct Vm {
 impl Vm {
     fn new(vcpus: usize) -> Self {
         Self {
-            guest: Guest {
-                vcpus,
-                ram: RAM,
-                mitigations: Mitigations::default(),
-            },
+            guest: Guest { vcpus, ram: RAM, mitigations: Mitigations::default() },
             power: Power::new(),
         }
     }
@@ -38,11 +34,7 @@ impl Vm {
 }
 
 fn on(target: usize) -> Outcome {
-    Outcome::CpuOn {
-        target,
-        entry: ENTRY,
-        context: 0x1234,
-    }
+    Outcome::CpuOn { target, entry: ENTRY, context: 0x1234 }
 }
 
 #[test]
@@ -57,13 +49,7 @@ fn versions_are_1_1() {
 fn questions_without_state_do_not_take_the_lock() {
     let vm = Vm::new(1);
     let locked = || -> &mut Power { panic!("locked") };
-    for id in [
-        0x8400_0000,
-        0x8400_000a,
-        0x8000_0000,
-        0x8000_0001,
-        0xdead_beef,
-    ] {
+    for id in [0x8400_0000, 0x8400_000a, 0x8000_0000, 0x8000_0001, 0xdead_beef] {
         let _ = call(&vm.guest, [id, 0, 0, 0], locked);
     }
 }
@@ -97,16 +83,7 @@ fn a_cpu_that_is_going_off_is_on_until_it_has_stopped() {
 #[test]
 fn cpu_on_refuses_a_target_that_does_not_exist() {
     let mut vm = Vm::new(4);
-    for target in [
-        4,
-        16,
-        0x100,
-        0x1_0000,
-        0x8000_0001,
-        1 << 32,
-        1 << 40,
-        u64::MAX,
-    ] {
+    for target in [4, 16, 0x100, 0x1_0000, 0x8000_0001, 1 << 32, 1 << 40, u64::MAX] {
         let refused = Outcome::Return(INVALID_PARAMETERS);
         assert_eq!(vm.cpu_on(target, ENTRY), refused, "{target:#x}");
     }
@@ -156,14 +133,7 @@ fn affinity_info_of_a_node_covers_its_cpus() {
 #[test]
 fn affinity_info_refuses_what_does_not_exist() {
     let mut vm = Vm::new(2);
-    for (target, level) in [
-        (2, 0),
-        (0x100, 0),
-        (0x100, 1),
-        (1 << 40, 1),
-        (0, 4),
-        (0, u64::MAX),
-    ] {
+    for (target, level) in [(2, 0), (0x100, 0), (0x100, 1), (1 << 40, 1), (0, 4), (0, u64::MAX)] {
         let answer = vm.value(0xc400_0004, target, level);
         assert_eq!(answer, INVALID_PARAMETERS, "{target:#x} {level}");
     }

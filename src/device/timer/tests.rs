@@ -68,10 +68,7 @@ fn tval_wraps_with_the_counter() {
 fn saved_virtual_timer_is_due_at_its_count_plus_the_offset() {
     assert_eq!(virtual_deadline(1_500, CTL_ENABLE, 800, 1_000), Some(1_800));
     assert_eq!(virtual_deadline(1_900, CTL_ENABLE, 800, 1_000), Some(1_900));
-    assert_eq!(
-        virtual_deadline(1_500, CTL_ENABLE | CTL_ISTATUS, 0, 1_000),
-        Some(1_500)
-    );
+    assert_eq!(virtual_deadline(1_500, CTL_ENABLE | CTL_ISTATUS, 0, 1_000), Some(1_500));
 }
 
 #[test]

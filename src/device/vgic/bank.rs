@@ -149,12 +149,7 @@ pub(super) struct SpiBank {
 impl SpiBank {
     /// The state at reset: everything routed to affinity 0.0.0.0.
     pub fn new() -> Self {
-        Self {
-            bank: Bank::new(0),
-            irouter: [0; 32],
-            target: [0; 32],
-            holder: [NOBODY; 32],
-        }
+        Self { bank: Bank::new(0), irouter: [0; 32], target: [0; 32], holder: [NOBODY; 32] }
     }
 }
 

@@ -12,11 +12,7 @@ impl Bank {
     /// What interrupt `index` is sorted by: its priority, then its identifier.
     pub fn key(&self, first: u32, index: usize, active: bool) -> u32 {
         let index = index & 31;
-        let table = if active {
-            &self.running
-        } else {
-            &self.priority
-        };
+        let table = if active { &self.running } else { &self.priority };
         let group = self.group >> index & 1;
         (group * GROUP1) | (u32::from(table[index]) << 16) | (first + index as u32)
     }
@@ -39,12 +35,7 @@ pub(super) struct Best {
 impl Best {
     /// To keep `room` keys, at most 16.
     pub fn new(room: usize) -> Self {
-        Self {
-            keys: [0; 16],
-            len: 0,
-            room: room.min(16),
-            seen: 0,
-        }
+        Self { keys: [0; 16], len: 0, room: room.min(16), seen: 0 }
     }
 
     /// Offers a key.

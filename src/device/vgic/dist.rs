@@ -111,11 +111,7 @@ impl Vgic {
     /// GICD_CTLR.
     fn ctlr(&self, vcpu: usize) -> u64 {
         let outdated = |(i, cpu): (usize, &Cpu)| i != vcpu && cpu.is_outdated();
-        let rwp = if self.cpus.iter().enumerate().any(outdated) {
-            CTLR_RWP
-        } else {
-            0
-        };
+        let rwp = if self.cpus.iter().enumerate().any(outdated) { CTLR_RWP } else { 0 };
         rwp | CTLR_FIXED | u64::from(self.groups)
     }
 
@@ -197,11 +193,7 @@ impl Vgic {
         } else {
             irouter as usize
         };
-        if vcpu < self.cpus.len() {
-            vcpu as u8
-        } else {
-            NOBODY
-        }
+        if vcpu < self.cpus.len() { vcpu as u8 } else { NOBODY }
     }
 
     /// Routes the SPIs of the one-of-N kind again: a vCPU has gone to sleep or woken.

@@ -245,9 +245,7 @@ impl Vgic {
     /// [`Vgic::put`] see to that themselves.
     pub fn hw_in_flight(&self, vcpu: usize, intid: u32) -> bool {
         let bit = 1u32.checked_shl(intid).unwrap_or(0);
-        self.cpus
-            .get(vcpu)
-            .is_some_and(|cpu| cpu.in_flight() & bit != 0)
+        self.cpus.get(vcpu).is_some_and(|cpu| cpu.in_flight() & bit != 0)
     }
 
     /// Whether an interrupt waits that would end a WFI of `vcpu`, which is **not loaded**:
@@ -356,11 +354,8 @@ impl Vgic {
         let renewed = spi.bank.renewed();
         let mut effects = Effects::NONE;
         for i in Bits((spi.bank.deliverable() | renewed) & bits) {
-            let vcpu = if renewed & (1 << i) != 0 {
-                spi.holder[i & 31]
-            } else {
-                spi.target[i & 31]
-            };
+            let vcpu =
+                if renewed & (1 << i) != 0 { spi.holder[i & 31] } else { spi.target[i & 31] };
             if let Some(cpu) = cpus.get_mut(usize::from(vcpu)) {
                 cpu.attention |= 2 << n;
                 effects |= Effects::of(usize::from(vcpu));

@@ -87,11 +87,7 @@ impl Vgic {
     /// GICR_TYPER: Affinity_Value, Processor_Number, Last. No LPIs, no extended PPIs.
     fn redist_typer(&self, frame: usize) -> u64 {
         let frame64 = frame as u64;
-        let last = if frame + 1 == self.cpus.len() {
-            TYPER_LAST
-        } else {
-            0
-        };
+        let last = if frame + 1 == self.cpus.len() { TYPER_LAST } else { 0 };
         frame64 << 32 | frame64 << 8 | last
     }
 }

@@ -235,11 +235,7 @@ impl Vgic {
             return Effects::NONE;
         }
         let holders = self.mark_stale(at, bits);
-        if holders.contains(vcpu) {
-            holders | self.absorb(vcpu, ci)
-        } else {
-            holders
-        }
+        if holders.contains(vcpu) { holders | self.absorb(vcpu, ci) } else { holders }
     }
 
     /// After a register access of `vcpu`: its own list registers are brought up to date.
@@ -259,10 +255,7 @@ impl Vgic {
         let Some(bank) = self.bank(at) else {
             return Default::default();
         };
-        let mut seen = Seen {
-            pending: bank.pending(),
-            active: bank.active,
-        };
+        let mut seen = Seen { pending: bank.pending(), active: bank.active };
         let outside = bank.in_lr;
         if outside == 0 {
             return (seen, Effects::NONE);

@@ -407,12 +407,9 @@ fn wfi_wakes_only_for_what_the_cpu_interface_lets_through() {
     let (mut vgic, mut ci) = machine(1, 4);
     prioritise(&mut vgic, &mut ci[0], 3, 0x80);
     let _ = sgi(&mut vgic, &mut ci[0], 3, 1);
-    for (vmcr, wakes) in [
-        (0xff00_0003, true),
-        (0x8800_0002, true),
-        (0x8000_0003, false),
-        (0xff00_0001, false),
-    ] {
+    for (vmcr, wakes) in
+        [(0xff00_0003, true), (0x8800_0002, true), (0x8000_0003, false), (0xff00_0001, false)]
+    {
         ci[0].vmcr = vmcr;
         assert_eq!(vgic.has_deliverable_loaded(0, &ci[0]), wakes, "{vmcr:#x}");
         let _ = vgic.put(0, &mut ci[0]);

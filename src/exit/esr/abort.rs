@@ -228,11 +228,7 @@ impl Access {
             return top >> self.shift();
         }
         let value = (top as i64 >> self.shift()) as u64;
-        if self.sixty_four() {
-            value
-        } else {
-            value & 0xffff_ffff
-        }
+        if self.sixty_four() { value } else { value & 0xffff_ffff }
     }
 
     /// What a store of register value `register` puts on the bus: cut to the size.

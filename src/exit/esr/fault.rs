@@ -116,10 +116,7 @@ impl Fault {
     /// a translation, access flag or address size fault. For a permission fault HPFAR_EL2 is
     /// UNKNOWN (DDI 0487, HPFAR_EL2), and for all others the IPA is not known to begin with.
     pub const fn sets_hpfar(self) -> bool {
-        matches!(
-            self,
-            Self::AddressSize(_) | Self::Translation(_) | Self::AccessFlag(_)
-        )
+        matches!(self, Self::AddressSize(_) | Self::Translation(_) | Self::AccessFlag(_))
     }
 }
 
@@ -142,17 +139,11 @@ impl fmt::Display for Fault {
             Self::Permission(level) => write!(f, "permission fault level {level}"),
             Self::External => f.write_str("synchronous external abort"),
             Self::ExternalOnWalk(level) => {
-                write!(
-                    f,
-                    "synchronous external abort on a table walk, level {level}"
-                )
+                write!(f, "synchronous external abort on a table walk, level {level}")
             }
             Self::Parity => f.write_str("synchronous parity or ECC error"),
             Self::ParityOnWalk(level) => {
-                write!(
-                    f,
-                    "synchronous parity or ECC error on a table walk, level {level}"
-                )
+                write!(f, "synchronous parity or ECC error on a table walk, level {level}")
             }
             Self::TagCheck => f.write_str("synchronous tag check fault"),
             Self::Alignment => f.write_str("alignment fault"),

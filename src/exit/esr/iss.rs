@@ -61,11 +61,7 @@ impl Wfx {
     /// (a value of CNTVCT_EL0) of WFIT and WFET.
     #[inline]
     pub const fn rt(self) -> Option<u8> {
-        if bit(self.0, 2) {
-            Some(bits(self.0, 5, 5))
-        } else {
-            None
-        }
+        if bit(self.0, 2) { Some(bits(self.0, 5, 5)) } else { None }
     }
 }
 
@@ -163,11 +159,7 @@ iss! {
 impl Step {
     /// EX, bit 6, where ISV, bit 24, says that it is valid: a load-exclusive was stepped.
     pub const fn exclusive(self) -> Option<bool> {
-        if bit(self.0, 24) {
-            Some(bit(self.0, 6))
-        } else {
-            None
-        }
+        if bit(self.0, 24) { Some(bit(self.0, 6)) } else { None }
     }
 }
 

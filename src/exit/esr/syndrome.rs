@@ -10,10 +10,7 @@ use super::{
 /// Every exception class with what its syndrome says. For printing and for tests: the exit path
 /// decodes only what it needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(
-    missing_docs,
-    reason = "fields are named as in the ISS, the variants as the classes"
-)]
+#[allow(missing_docs, reason = "fields are named as in the ISS, the variants as the classes")]
 pub enum Syndrome {
     /// EC 0x00: mostly an UNDEFINED instruction.
     Unknown,
@@ -93,9 +90,7 @@ impl Syndrome {
             Ec::FP_ACCESS => Self::FpAccess,
             Ec::VMRS => Self::Vmrs(Coprocessor::new(esr)),
             Ec::PAUTH => Self::PauthTrap,
-            Ec::BRANCH_TARGET => Self::BranchTarget {
-                btype: (iss & 3) as u8,
-            },
+            Ec::BRANCH_TARGET => Self::BranchTarget { btype: (iss & 3) as u8 },
             Ec::ILLEGAL_STATE => Self::IllegalState,
             Ec::SVC32 | Ec::SVC64 => Self::Svc { imm },
             Ec::HVC32 | Ec::HVC64 => Self::Hvc { imm },
@@ -103,30 +98,24 @@ impl Syndrome {
             Ec::SMC32 => Self::Smc32,
             Ec::SYSREG => Self::SysReg(SysRegAccess::new(esr)),
             Ec::SVE => Self::SveAccess,
-            Ec::ERET => Self::Eret {
-                authenticated: iss & 2 != 0,
-                b_key: iss & 1 != 0,
-            },
+            Ec::ERET => Self::Eret { authenticated: iss & 2 != 0, b_key: iss & 1 != 0 },
             Ec::PAC_FAIL => Self::PauthFail(Pauth::new(esr)),
-            Ec::SME => Self::SmeAccess {
-                reason: (iss & 7) as u8,
-            },
+            Ec::SME => Self::SmeAccess { reason: (iss & 7) as u8 },
             Ec::INSTRUCTION_ABORT_LOWER | Ec::INSTRUCTION_ABORT_SAME => {
                 Self::InstructionAbort(InstructionAbort::new(esr))
             }
             Ec::DATA_ABORT_LOWER | Ec::DATA_ABORT_SAME => Self::DataAbort(DataAbort::new(esr)),
             Ec::PC_ALIGNMENT => Self::PcAlignment,
             Ec::SP_ALIGNMENT => Self::SpAlignment,
-            Ec::FP32 | Ec::FP64 => Self::FpException {
-                valid: iss & 1 << 23 != 0,
-                flags: (iss & 0x9f) as u8,
-            },
+            Ec::FP32 | Ec::FP64 => {
+                Self::FpException { valid: iss & 1 << 23 != 0, flags: (iss & 0x9f) as u8 }
+            }
             Ec::SERROR => Self::SError(SError::new(esr)),
             Ec::BREAKPOINT_LOWER | Ec::BREAKPOINT_SAME => Self::Breakpoint,
             Ec::STEP_LOWER | Ec::STEP_SAME => Self::SoftwareStep(Step::new(esr)),
-            Ec::WATCHPOINT_LOWER | Ec::WATCHPOINT_SAME => Self::Watchpoint {
-                write: iss & 1 << 6 != 0,
-            },
+            Ec::WATCHPOINT_LOWER | Ec::WATCHPOINT_SAME => {
+                Self::Watchpoint { write: iss & 1 << 6 != 0 }
+            }
             Ec::BRK => Self::Brk { imm },
             Ec::BKPT32 => Self::Bkpt32 { imm },
             Ec::VECTOR_CATCH32 => Self::VectorCatch32,
@@ -173,10 +162,7 @@ impl fmt::Display for Report {
             | Syndrome::Brk { imm }
             | Syndrome::Bkpt32 { imm } => write!(f, ": #{imm:#x}"),
             Syndrome::SysReg(access) => sysreg(f, access),
-            Syndrome::Eret {
-                authenticated,
-                b_key,
-            } => f.write_str(match (authenticated, b_key) {
+            Syndrome::Eret { authenticated, b_key } => f.write_str(match (authenticated, b_key) {
                 (false, _) => ": ERET",
                 (true, false) => ": ERETAA",
                 (true, true) => ": ERETAB",
@@ -184,11 +170,7 @@ impl fmt::Display for Report {
             Syndrome::PauthFail(fail) => write!(
                 f,
                 ": {} key {}",
-                if fail.data_key() {
-                    "data"
-                } else {
-                    "instruction"
-                },
+                if fail.data_key() { "data" } else { "instruction" },
                 if fail.b_key() { 'B' } else { 'A' }
             ),
             Syndrome::SmeAccess { reason } => write!(f, ": SMTC {reason}"),
@@ -203,11 +185,7 @@ impl fmt::Display for Report {
                 _ => "",
             }),
             Syndrome::Watchpoint { write } => {
-                write!(
-                    f,
-                    ": {} at VA {far:#x}",
-                    if write { "write" } else { "read" }
-                )
+                write!(f, ": {} at VA {far:#x}", if write { "write" } else { "read" })
             }
             Syndrome::Other { iss } => write!(f, ": ISS {iss:#x}"),
         }
@@ -263,10 +241,7 @@ impl Report {
         ipa: Option<crate::memory::Ipa>,
         far_not_valid: bool,
     ) -> fmt::Result {
-        let lower = matches!(
-            self.esr.ec(),
-            Ec::DATA_ABORT_LOWER | Ec::INSTRUCTION_ABORT_LOWER
-        );
+        let lower = matches!(self.esr.ec(), Ec::DATA_ABORT_LOWER | Ec::INSTRUCTION_ABORT_LOWER);
         match ipa {
             Some(ipa) if lower => write!(f, " at IPA {ipa}"),
             _ if far_not_valid => f.write_str(" at an unknown address"),
@@ -287,22 +262,13 @@ fn sysreg(f: &mut fmt::Formatter<'_>, access: SysRegAccess) -> fmt::Result {
 fn coprocessor(f: &mut fmt::Formatter<'_>, number: u8, cp: Coprocessor) -> fmt::Result {
     let name = if cp.read() { "mrc" } else { "mcr" };
     let (opc1, crn, crm, opc2) = (cp.opc1(), cp.crn(), cp.crm(), cp.opc2());
-    write!(
-        f,
-        ": {name} p{number}, {opc1}, {}, c{crn}, c{crm}, {opc2}",
-        W(cp.rt())
-    )
+    write!(f, ": {name} p{number}, {opc1}, {}, c{crn}, c{crm}, {opc2}", W(cp.rt()))
 }
 
 fn coprocessor_pair(f: &mut fmt::Formatter<'_>, number: u8, cp: CoprocessorPair) -> fmt::Result {
     let name = if cp.read() { "mrrc" } else { "mcrr" };
     let (opc1, crm) = (cp.opc1(), cp.crm());
-    write!(
-        f,
-        ": {name} p{number}, {opc1}, {}, {}, c{crm}",
-        W(cp.rt()),
-        W(cp.rt2())
-    )
+    write!(f, ": {name} p{number}, {opc1}, {}, {}, c{crm}", W(cp.rt()), W(cp.rt2()))
 }
 
 fn error(f: &mut fmt::Formatter<'_>, serror: SError) -> fmt::Result {

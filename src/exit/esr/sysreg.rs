@@ -74,10 +74,7 @@ impl SysReg {
 
     /// The Arm ARM's name, for those that a guest is likely to touch. A search: not for exits.
     pub fn name(self) -> Option<&'static str> {
-        NAMES
-            .iter()
-            .find(|(key, _)| *key == self)
-            .map(|(_, name)| *name)
+        NAMES.iter().find(|(key, _)| *key == self).map(|(_, name)| *name)
     }
 }
 

@@ -13,12 +13,7 @@ fn hpfar(ipa: u64) -> u64 {
 }
 
 fn line(esr: u64, far: u64, hpfar: u64) -> std::string::String {
-    Report {
-        esr: Esr::new(esr),
-        far,
-        hpfar,
-    }
-    .to_string()
+    Report { esr: Esr::new(esr), far, hpfar }.to_string()
 }
 
 // Measured on a Cortex-A57.
@@ -87,10 +82,7 @@ fn golden_str_w5_to_a_device() {
     assert_eq!((access.bytes(), access.rt(), access.write()), (4, 5, true));
     assert!(!access.sixty_four() && !access.sign_extend() && !access.acquire_release());
     assert_eq!(access, Access::compose(true, 2, 5, false, false));
-    assert_eq!(
-        abort.ipa(0xffff_0000_0000_0018, hpfar(0x900_0000)),
-        Some(Ipa::new(0x900_0018))
-    );
+    assert_eq!(abort.ipa(0xffff_0000_0000_0018, hpfar(0x900_0000)), Some(Ipa::new(0x900_0018)));
     assert_eq!(
         line(0x9385_0045, 0x4000_0000, hpfar(0x900_0000)),
         "EC 0x24 data abort from a lower EL: write of 4 bytes from w5 at IPA 0x9000000, \
@@ -100,9 +92,7 @@ fn golden_str_w5_to_a_device() {
 
 #[test]
 fn golden_ldrb_w6_from_a_device() {
-    let access = DataAbort::new(Esr::new(0x9306_0005))
-        .access()
-        .expect("decodable");
+    let access = DataAbort::new(Esr::new(0x9306_0005)).access().expect("decodable");
     assert_eq!((access.bytes(), access.rt(), access.write()), (1, 6, false));
     assert_eq!(access, Access::compose(false, 0, 6, false, false));
     assert_eq!(
@@ -118,10 +108,7 @@ fn golden_stp_has_no_syndrome() {
     assert!(!abort.isv());
     assert_eq!(abort.access(), None);
     assert!(abort.write());
-    assert_eq!(
-        abort.ipa(0x10, hpfar(0x900_0000)),
-        Some(Ipa::new(0x900_0010))
-    );
+    assert_eq!(abort.ipa(0x10, hpfar(0x900_0000)), Some(Ipa::new(0x900_0010)));
     assert_eq!(
         line(0x9200_0045, 0x10, hpfar(0x900_0000)),
         "EC 0x24 data abort from a lower EL: write without a syndrome at IPA 0x9000010, \
@@ -146,12 +133,7 @@ fn an_access_needs_isv_whatever_bit_10_says() {
 #[test]
 fn walks_maintenance_and_external_aborts_are_no_accesses() {
     let valid = 0x185_0045;
-    for iss in [
-        valid | 1 << 7,
-        valid | 1 << 8,
-        valid & !0x3f | 0x10,
-        valid & !0x3f | 0x21,
-    ] {
+    for iss in [valid | 1 << 7, valid | 1 << 8, valid & !0x3f | 0x10, valid & !0x3f | 0x21] {
         let esr = Esr::compose(Ec::DATA_ABORT_LOWER, true, iss);
         assert_eq!(DataAbort::new(esr).access(), None, "{iss:#x}");
     }
@@ -207,20 +189,12 @@ fn abort_lines_name_what_is_known() {
          0x1008, translation fault level 3"
     );
     assert_eq!(
-        line(
-            Esr::compose(Ec::INSTRUCTION_ABORT_LOWER, true, 5).bits(),
-            4,
-            hpfar(0x1000)
-        ),
+        line(Esr::compose(Ec::INSTRUCTION_ABORT_LOWER, true, 5).bits(), 4, hpfar(0x1000)),
         "EC 0x20 instruction abort from a lower EL: fetch at IPA 0x1004, translation fault level 1"
     );
     // EL2's own: no IPA, whatever HPFAR_EL2 still holds.
     assert_eq!(
-        line(
-            Esr::compose(Ec::DATA_ABORT_SAME, true, 0x47).bits(),
-            0x10,
-            hpfar(0x1000)
-        ),
+        line(Esr::compose(Ec::DATA_ABORT_SAME, true, 0x47).bits(), 0x10, hpfar(0x1000)),
         "EC 0x25 data abort at the same EL: write without a syndrome at VA 0x10, \
          translation fault level 3"
     );
@@ -242,16 +216,10 @@ fn loads_are_cut_and_extended() {
     assert_eq!(load(0, true, false).loaded(0x80), 0xffff_ff80);
     assert_eq!(load(0, true, true).loaded(0x80), 0xffff_ffff_ffff_ff80);
     assert_eq!(load(1, true, true).loaded(0x7fff), 0x7fff);
-    assert_eq!(
-        load(2, true, true).loaded(0x8000_0000),
-        0xffff_ffff_8000_0000
-    );
+    assert_eq!(load(2, true, true).loaded(0x8000_0000), 0xffff_ffff_8000_0000);
     assert_eq!(load(2, false, false).loaded(!0), 0xffff_ffff);
     assert_eq!(load(3, false, true).loaded(!0), !0);
-    assert_eq!(
-        Access::compose(true, 1, 0, false, false).stored(0xabcd_1234),
-        0x1234
-    );
+    assert_eq!(Access::compose(true, 1, 0, false, false).stored(0xabcd_1234), 0x1234);
 }
 
 #[test]
@@ -270,10 +238,7 @@ fn register_31_is_zero() {
 fn every_class_has_a_name_and_its_own_number() {
     for (i, class) in Ec::ALL.iter().enumerate() {
         assert_ne!(class.name(), "unallocated exception class");
-        assert!(
-            Ec::ALL.iter().skip(i + 1).all(|other| other != class),
-            "{class}"
-        );
+        assert!(Ec::ALL.iter().skip(i + 1).all(|other| other != class), "{class}");
     }
     assert_eq!(Ec(0x02).to_string(), "EC 0x02 unallocated exception class");
 }
@@ -305,19 +270,13 @@ fn sysreg_keys_match_and_print() {
     assert_eq!(SysReg::new(3, 1, 15, 2, 7).to_string(), "S3_1_C15_C2_7");
     assert_eq!(format!("{:?}", reg::CTR_EL0), "SysReg(CTR_EL0)");
     let r = SysReg::new(2, 3, 14, 9, 6);
-    assert_eq!(
-        (r.op0(), r.op1(), r.crn(), r.crm(), r.op2()),
-        (2, 3, 14, 9, 6)
-    );
+    assert_eq!((r.op0(), r.op1(), r.crn(), r.crm(), r.op2()), (2, 3, 14, 9, 6));
     assert!(!reg::MIDR_EL1.is_feature_id() && reg::MVFR0_EL1.is_feature_id());
     assert!(!SysReg::new(3, 0, 0, 8, 0).is_feature_id());
     assert!(!reg::CCSIDR_EL1.is_feature_id() && !reg::SCTLR_EL1.is_feature_id());
     // dc cisw, x2
     let esr = Esr::compose(Ec::SYSREG, true, reg::DC_CISW.key() | 2 << 5);
-    assert_eq!(
-        line(esr.bits(), 0, 0),
-        "EC 0x18 trapped MSR, MRS or SYS: DC_CISW with x2"
-    );
+    assert_eq!(line(esr.bits(), 0, 0), "EC 0x18 trapped MSR, MRS or SYS: DC_CISW with x2");
 }
 
 #[test]
@@ -340,10 +299,7 @@ fn smaller_classes_print() {
         "EC 0x04 trapped MCRR or MRRC (coproc 15): mrrc p15, 1, w2, w3, c14"
     );
     assert_eq!(of(Ec::ERET, 3), "EC 0x1a trapped ERET: ERETAB");
-    assert_eq!(
-        of(Ec::PC_ALIGNMENT, 0),
-        "EC 0x22 PC alignment fault: PC 0x1003"
-    );
+    assert_eq!(of(Ec::PC_ALIGNMENT, 0), "EC 0x22 PC alignment fault: PC 0x1003");
     assert_eq!(of(Ec::BRK, 0xf000), "EC 0x3c BRK from AArch64: #0xf000");
     assert_eq!(
         of(Ec::WATCHPOINT_LOWER, 0x62),
@@ -353,14 +309,8 @@ fn smaller_classes_print() {
         of(Ec::STEP_LOWER, 1 << 24 | 1 << 6),
         "EC 0x32 software step from a lower EL: stepped a load-exclusive"
     );
-    assert_eq!(
-        of(Ec::PAC_FAIL, 2),
-        "EC 0x1c pointer authentication failure: data key A"
-    );
-    assert_eq!(
-        of(Ec(0x3f), 0x12),
-        "EC 0x3f unallocated exception class: ISS 0x12"
-    );
+    assert_eq!(of(Ec::PAC_FAIL, 2), "EC 0x1c pointer authentication failure: data key A");
+    assert_eq!(of(Ec(0x3f), 0x12), "EC 0x3f unallocated exception class: ISS 0x12");
 }
 
 #[test]
@@ -374,10 +324,7 @@ fn serror_severity_only_where_it_is_valid() {
     let print = |iss| line(Esr::compose(Ec::SERROR, true, iss).bits(), 0, 0);
     assert_eq!(print(0), "EC 0x2f SError: uncategorised");
     assert_eq!(print(0x11), "EC 0x2f SError: asynchronous, Uncontainable");
-    assert_eq!(
-        print(1 << 24 | 0xab),
-        "EC 0x2f SError: IMPLEMENTATION DEFINED syndrome 0xab"
-    );
+    assert_eq!(print(1 << 24 | 0xab), "EC 0x2f SError: IMPLEMENTATION DEFINED syndrome 0xab");
 }
 
 // AArch32 at EL0.
@@ -405,10 +352,7 @@ fn conditions() {
         assert_eq!(condition_holds(cond, flags), holds, "{cond:x} {flags:x}");
         let esr = Esr::compose(Ec::WFX, true, 1 << 24 | u32::from(cond) << 20);
         assert_eq!(condition_passed(esr, flags | A32_USER), holds);
-        assert!(
-            condition_passed(esr, flags),
-            "AArch64 has no conditional traps"
-        );
+        assert!(condition_passed(esr, flags), "AArch64 has no conditional traps");
         // A class without CV: the same bits mean something else.
         let hvc = Esr::compose(Ec::HVC32, true, 1 << 24 | u32::from(cond) << 20);
         assert!(condition_passed(hvc, flags | A32_USER));
@@ -429,18 +373,12 @@ fn a_t32_condition_comes_from_the_it_block() {
 #[test]
 fn stepping_over() {
     use pstate::{A32_USER, BTYPE, EL1H, SS, T};
-    let (a64, t16) = (
-        Esr::compose(Ec::SYSREG, true, 0),
-        Esr::compose(Ec::CP15_MCR, false, 0),
-    );
+    let (a64, t16) = (Esr::compose(Ec::SYSREG, true, 0), Esr::compose(Ec::CP15_MCR, false, 0));
     assert_eq!(step_over(a64, 0x1000, EL1H | BTYPE | SS), (0x1004, EL1H));
     assert_eq!(step_over(a64, !3, EL1H), (0, EL1H));
     let state = |it: u64| A32_USER | T | (it & 3) << 25 | (it >> 2) << 10;
     assert_eq!(step_over(t16, 0x1000, state(0) | SS), (0x1002, state(0)));
-    assert_eq!(
-        step_over(t16, 0xffff_fffe, state(0x0c)),
-        (0, state(0x18 & 0x1f))
-    );
+    assert_eq!(step_over(t16, 0xffff_fffe, state(0x0c)), (0, state(0x18 & 0x1f)));
     assert_eq!(step_over(t16, 0, state(0x08)), (2, state(0)));
 }
 

@@ -72,11 +72,7 @@ pub struct Exception {
 
 impl Exception {
     const fn synchronous(esr: Esr, far: Option<u64>) -> Self {
-        Self {
-            kind: Kind::Synchronous,
-            esr,
-            far,
-        }
+        Self { kind: Kind::Synchronous, esr, far }
     }
 
     /// EC 0x00, what an UNDEFINED instruction gets: the answer to whatever the guest was not
@@ -114,10 +110,7 @@ impl Exception {
     /// the syndrome of the access as EL2 saw it: its length and condition are passed on.
     pub const fn fp_access(trap: Esr) -> Self {
         const CV_COND: u32 = 0x1f << 20;
-        Self::synchronous(
-            Esr::compose(Ec::FP_ACCESS, trap.il(), trap.iss() & CV_COND),
-            None,
-        )
+        Self::synchronous(Esr::compose(Ec::FP_ACCESS, trap.il(), trap.iss() & CV_COND), None)
     }
 
     /// EC 0x24: a data abort without instruction syndrome. `far` is `None` where the address
@@ -144,16 +137,8 @@ impl Exception {
     /// most walks end.
     pub const fn external_abort(esr: Esr, far: u64) -> Self {
         let data = DataAbort::new(esr);
-        let fault = if data.stage1_walk() {
-            Fault::ExternalOnWalk(3)
-        } else {
-            Fault::External
-        };
-        let far = if data.far_not_valid() {
-            None
-        } else {
-            Some(far)
-        };
+        let fault = if data.stage1_walk() { Fault::ExternalOnWalk(3) } else { Fault::External };
+        let far = if data.far_not_valid() { None } else { Some(far) };
         match esr.ec() {
             Ec::INSTRUCTION_ABORT_LOWER | Ec::INSTRUCTION_ABORT_SAME => {
                 Self::instruction_abort(fault, far)
@@ -176,17 +161,11 @@ impl Exception {
         let (iss, far) = match esr.ec() {
             Ec::DATA_ABORT_LOWER | Ec::DATA_ABORT_SAME => {
                 let valid = !DataAbort::new(esr).far_not_valid();
-                (
-                    esr.iss() & ABORT_FOR_EL1,
-                    if valid { Some(far) } else { None },
-                )
+                (esr.iss() & ABORT_FOR_EL1, if valid { Some(far) } else { None })
             }
             Ec::INSTRUCTION_ABORT_LOWER | Ec::INSTRUCTION_ABORT_SAME => {
                 let valid = !InstructionAbort::new(esr).far_not_valid();
-                (
-                    esr.iss() & ABORT_FOR_EL1,
-                    if valid { Some(far) } else { None },
-                )
+                (esr.iss() & ABORT_FOR_EL1, if valid { Some(far) } else { None })
             }
             Ec::PC_ALIGNMENT | Ec::WATCHPOINT_LOWER | Ec::WATCHPOINT_SAME => (esr.iss(), Some(far)),
             Ec::SERROR => return Self::serror(esr.iss()),
@@ -200,29 +179,17 @@ impl Exception {
     /// EC 0x2f with the given ISS. The hardware does this for a pending virtual SError
     /// (HCR_EL2.VSE) as soon as the guest unmasks it; this is for the case that it has.
     pub const fn serror(iss: u32) -> Self {
-        Self {
-            kind: Kind::SError,
-            esr: Esr::compose(Ec::SERROR, true, iss),
-            far: None,
-        }
+        Self { kind: Kind::SError, esr: Esr::compose(Ec::SERROR, true, iss), far: None }
     }
 
     /// An IRQ, which has no syndrome. The hardware does this for list registers.
     pub const fn irq() -> Self {
-        Self {
-            kind: Kind::Irq,
-            esr: Esr::new(0),
-            far: None,
-        }
+        Self { kind: Kind::Irq, esr: Esr::new(0), far: None }
     }
 
     /// An FIQ, which has no syndrome.
     pub const fn fiq() -> Self {
-        Self {
-            kind: Kind::Fiq,
-            esr: Esr::new(0),
-            far: None,
-        }
+        Self { kind: Kind::Fiq, esr: Esr::new(0), far: None }
     }
 }
 
@@ -307,11 +274,9 @@ const fn at_level(esr: Esr, same: bool) -> Esr {
         | Ec::DATA_ABORT_LOWER
         | Ec::BREAKPOINT_LOWER
         | Ec::STEP_LOWER
-        | Ec::WATCHPOINT_LOWER => Esr::new(if same {
-            esr.bits() | SAME
-        } else {
-            esr.bits() & !SAME
-        }),
+        | Ec::WATCHPOINT_LOWER => {
+            Esr::new(if same { esr.bits() | SAME } else { esr.bits() & !SAME })
+        }
         _ => esr,
     }
 }
@@ -319,12 +284,7 @@ const fn at_level(esr: Esr, same: bool) -> Esr {
 /// PSTATE in the handler. The flags and DIT stay, PAN stays or is set; all interrupts and debug
 /// exceptions are masked; IL, SS, BTYPE, UAO, and AArch32's T, IT, Q, GE and E are cleared.
 const fn pstate_at_entry(at: &Context) -> u64 {
-    let Context {
-        pstate,
-        sctlr_el1,
-        features,
-        ..
-    } = *at;
+    let Context { pstate, sctlr_el1, features, .. } = *at;
     let mut new = pstate & (pstate::NZCV | pstate::DIT | pstate::PAN);
     new |= pstate::EL1H | pstate::DAIF;
     if features.pan && sctlr_el1 & SCTLR_SPAN == 0 {

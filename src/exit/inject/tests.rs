@@ -17,12 +17,7 @@ fn at(pstate: u64) -> Context {
 
 #[test]
 fn the_vector_depends_on_where_the_guest_was() {
-    for (pstate, group) in [
-        (EL1T, 0x000),
-        (EL1H, 0x200),
-        (EL0T, 0x400),
-        (A32_USER | T, 0x600),
-    ] {
+    for (pstate, group) in [(EL1T, 0x000), (EL1H, 0x200), (EL0T, 0x400), (A32_USER | T, 0x600)] {
         for (exception, offset) in [
             (Exception::unknown(), 0x000),
             (Exception::irq(), 0x080),
@@ -39,10 +34,7 @@ fn the_vector_depends_on_where_the_guest_was() {
 
 #[test]
 fn reserved_bits_of_vbar_and_its_wrap_do_no_harm() {
-    let context = Context {
-        vbar_el1: !0,
-        ..at(EL0T)
-    };
+    let context = Context { vbar_el1: !0, ..at(EL0T) };
     assert_eq!(take(Exception::irq(), &context).pc, 0xffff_ffff_ffff_fc80);
 }
 
@@ -66,23 +58,14 @@ fn el1h_synchronous() {
 fn interrupts_leave_the_syndrome_alone() {
     let entry = take(Exception::irq(), &at(EL0T));
     assert_eq!((entry.esr_el1, entry.far_el1), (None, None));
-    assert_eq!(
-        take(Exception::serror(0x11), &at(EL0T)).esr_el1,
-        Some(0xbe00_0011)
-    );
+    assert_eq!(take(Exception::serror(0x11), &at(EL0T)).esr_el1, Some(0xbe00_0011));
 }
 
 #[test]
 fn aarch32_state_does_not_reach_the_handler() {
     // Flags, Q, IT, GE, E, T, DIT, SSBS (bit 23 in AArch32), all set.
     let pstate = 0xff8f_fe30 | T | A32_USER;
-    let entry = take(
-        Exception::svc(0),
-        &Context {
-            pc: 0xdead_0000_8000,
-            ..at(pstate)
-        },
-    );
+    let entry = take(Exception::svc(0), &Context { pc: 0xdead_0000_8000, ..at(pstate) });
     assert_eq!(entry.pstate, NZCV | DIT | DAIF | EL1H);
     assert_eq!(entry.spsr_el1, pstate);
     assert_eq!(entry.elr_el1, 0x0000_8000);
@@ -90,10 +73,7 @@ fn aarch32_state_does_not_reach_the_handler() {
 
 #[test]
 fn what_an_exception_clears() {
-    let entry = take(
-        Exception::illegal_state(),
-        &at(EL1H | IL | SS | BTYPE | UAO | D),
-    );
+    let entry = take(Exception::illegal_state(), &at(EL1H | IL | SS | BTYPE | UAO | D));
     assert_eq!(entry.pstate, DAIF | EL1H);
     assert_eq!(entry.esr_el1, Some(0x3a00_0000));
 }
@@ -106,21 +86,9 @@ fn dit_stays_and_pan_stays() {
 
 #[test]
 fn pan_follows_span() {
-    let pan = Features {
-        pan: true,
-        ..Features::default()
-    };
+    let pan = Features { pan: true, ..Features::default() };
     let take = |sctlr_el1, features| {
-        take(
-            Exception::unknown(),
-            &Context {
-                sctlr_el1,
-                features,
-                ..at(EL1H)
-            },
-        )
-        .pstate
-            & PAN
+        take(Exception::unknown(), &Context { sctlr_el1, features, ..at(EL1H) }).pstate & PAN
     };
     assert_eq!(take(0, pan), PAN);
     assert_eq!(take(SCTLR_SPAN, pan), 0);
@@ -129,16 +97,9 @@ fn pan_follows_span() {
 
 #[test]
 fn ssbs_follows_dssbs() {
-    let ssbs = Features {
-        ssbs: true,
-        ..Features::default()
-    };
+    let ssbs = Features { ssbs: true, ..Features::default() };
     let take = |sctlr_el1, features| {
-        let context = Context {
-            sctlr_el1,
-            features,
-            ..at(EL1H | SSBS)
-        };
+        let context = Context { sctlr_el1, features, ..at(EL1H | SSBS) };
         take(Exception::unknown(), &context).pstate & SSBS
     };
     assert_eq!(take(SCTLR_DSSBS, ssbs), SSBS);
@@ -149,21 +110,11 @@ fn ssbs_follows_dssbs() {
 #[test]
 fn tco_and_allint() {
     let take = |sctlr_el1, features| {
-        let context = Context {
-            sctlr_el1: sctlr_el1 | SCTLR_SPAN,
-            features,
-            ..at(EL1H)
-        };
+        let context = Context { sctlr_el1: sctlr_el1 | SCTLR_SPAN, features, ..at(EL1H) };
         take(Exception::unknown(), &context).pstate
     };
-    let mte = Features {
-        mte: true,
-        ..Features::default()
-    };
-    let nmi = Features {
-        nmi: true,
-        ..Features::default()
-    };
+    let mte = Features { mte: true, ..Features::default() };
+    let nmi = Features { nmi: true, ..Features::default() };
     assert_eq!(take(0, mte), TCO | DAIF | EL1H);
     assert_eq!(take(0, nmi), ALLINT | DAIF | EL1H);
     assert_eq!(take(SCTLR_SPINTMASK, nmi), DAIF | EL1H);
@@ -190,14 +141,8 @@ fn external_aborts_for_each_level_and_kind() {
     let cache = Exception::external_abort(Esr::new(0x9200_0145), 0x77);
     assert_eq!(take(cache, &at(EL1H)).esr_el1, Some(0x9600_0150));
     // FAR unknown: said so, and FAR_EL1 left alone.
-    let unknown = take(
-        Exception::external_abort(Esr::new(0x9200_0410), 0x77),
-        &at(EL1H),
-    );
-    assert_eq!(
-        (unknown.esr_el1, unknown.far_el1),
-        (Some(0x9600_0410), None)
-    );
+    let unknown = take(Exception::external_abort(Esr::new(0x9200_0410), 0x77), &at(EL1H));
+    assert_eq!((unknown.esr_el1, unknown.far_el1), (Some(0x9600_0410), None));
 }
 
 #[test]
@@ -205,17 +150,11 @@ fn reflected_exceptions_lose_what_is_for_el2_alone() {
     let take = |esr, pstate| take(Exception::reflect(Esr::new(esr), 0x77), &at(pstate));
     // A data abort with syndrome, taken to EL2 in AArch32 halfword code.
     let abort = take(0x9185_8010 | 1 << 6, EL0T);
-    assert_eq!(
-        (abort.esr_el1, abort.far_el1),
-        (Some(0x9200_0050), Some(0x77))
-    );
+    assert_eq!((abort.esr_el1, abort.far_el1), (Some(0x9200_0050), Some(0x77)));
     // BRK keeps its number, and FAR_EL1 its value.
     let brk = take(0xf200_f000, EL1H);
     assert_eq!((brk.esr_el1, brk.far_el1), (Some(0xf200_f000), None));
-    assert_eq!(
-        Exception::reflect(Esr::new(0xbe00_0011), 0),
-        Exception::serror(0x11)
-    );
+    assert_eq!(Exception::reflect(Esr::new(0xbe00_0011), 0), Exception::serror(0x11));
     // Watchpoint and step: same EL, lower EL.
     assert_eq!(take(0xd200_0062, EL1H).esr_el1, Some(0xd600_0062));
     assert_eq!(take(0xd200_0062, EL1H).far_el1, Some(0x77));

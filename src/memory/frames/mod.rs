@@ -80,12 +80,7 @@ impl<State> Frames<State> {
     }
 
     fn into_state<Other>(self) -> Frames<Other> {
-        Frames {
-            vm: self.vm,
-            runs: self.runs,
-            zeroed: 0,
-            state: PhantomData,
-        }
+        Frames { vm: self.vm, runs: self.runs, zeroed: 0, state: PhantomData }
     }
 }
 
@@ -110,11 +105,7 @@ impl Frames<Dirty> {
 
     /// The frames as clean ones, if every byte has been zeroed; otherwise themselves.
     pub fn clean(self) -> Result<Frames<Clean>, Self> {
-        if self.zeroed >= self.bytes() {
-            Ok(self.into_state())
-        } else {
-            Err(self)
-        }
+        if self.zeroed >= self.bytes() { Ok(self.into_state()) } else { Err(self) }
     }
 }
 
@@ -160,22 +151,10 @@ impl fmt::Display for Error {
                 wanted.saturating_mul(BLOCK_SIZE >> 20),
                 available.saturating_mul(BLOCK_SIZE >> 20)
             ),
-            Self::NotOwned {
-                pa,
-                vm,
-                owner: Some(owner),
-            } => {
-                write!(
-                    f,
-                    "frames: VM {} frees {pa}, which is VM {}'s",
-                    vm.0, owner.0
-                )
+            Self::NotOwned { pa, vm, owner: Some(owner) } => {
+                write!(f, "frames: VM {} frees {pa}, which is VM {}'s", vm.0, owner.0)
             }
-            Self::NotOwned {
-                pa,
-                vm,
-                owner: None,
-            } => {
+            Self::NotOwned { pa, vm, owner: None } => {
                 write!(f, "frames: VM {} frees {pa}, which is free", vm.0)
             }
             Self::NoFrame(pa) => write!(f, "frames: {pa} is no frame for VMs"),
@@ -230,8 +209,7 @@ impl FrameAllocator {
             available += frames;
             match regions.last_mut() {
                 Some(last) if start == taken => {
-                    last.owners
-                        .resize(last.owners.len() + frames as usize, None);
+                    last.owners.resize(last.owners.len() + frames as usize, None);
                 }
                 _ => regions.push(Region {
                     base: Pa::new(start),
@@ -265,10 +243,7 @@ impl FrameAllocator {
             return Err(Error::Nothing);
         }
         if count > self.available {
-            return Err(Error::Exhausted {
-                wanted: count,
-                available: self.available,
-            });
+            return Err(Error::Exhausted { wanted: count, available: self.available });
         }
         let mut runs: Vec<Run> = Vec::new();
         let mut left = count as usize;
@@ -285,12 +260,7 @@ impl FrameAllocator {
             }
             left -= taken;
         }
-        Ok(Frames {
-            vm,
-            runs,
-            zeroed: 0,
-            state: PhantomData,
-        })
+        Ok(Frames { vm, runs, zeroed: 0, state: PhantomData })
     }
 
     /// Takes frames back. They have to be the VM's, every one, or none is taken.
@@ -340,11 +310,7 @@ impl FrameAllocator {
         for hole in self.holes() {
             let key = match hole {
                 Hole { gigabyte: true, .. } if left >= GIB_FRAMES => (0, 0),
-                Hole {
-                    gigabyte: false,
-                    frames,
-                    ..
-                } if frames >= left => (1, frames),
+                Hole { gigabyte: false, frames, .. } if frames >= left => (1, frames),
                 Hole { gigabyte: true, .. } => (2, 0),
                 Hole { frames, .. } => (3, usize::MAX - frames),
             };
@@ -371,12 +337,7 @@ impl FrameAllocator {
                 {
                     frames += 1;
                 }
-                let hole = Hole {
-                    region,
-                    first,
-                    frames,
-                    gigabyte,
-                };
+                let hole = Hole { region, first, frames, gigabyte };
                 first += frames;
                 Some(hole)
             })
@@ -384,10 +345,7 @@ impl FrameAllocator {
     }
 
     fn take(&mut self, hole: Hole, frames: usize, vm: VmId) -> Run {
-        let mut run = Run {
-            pa: Pa::new(0),
-            frames: 0,
-        };
+        let mut run = Run { pa: Pa::new(0), frames: 0 };
         if let Some(region) = self.regions.get_mut(hole.region) {
             run.pa = region.frame(hole.first);
             for owner in region.owners.iter_mut().skip(hole.first).take(frames) {
@@ -402,8 +360,7 @@ impl FrameAllocator {
 
 impl Region {
     fn frame(&self, index: usize) -> Pa {
-        self.base
-            .wrapping_add((index as u64).wrapping_mul(BLOCK_SIZE))
+        self.base.wrapping_add((index as u64).wrapping_mul(BLOCK_SIZE))
     }
 
     /// Whether a free gigabyte, aligned to one, begins at frame `first`.

@@ -15,11 +15,7 @@ fn allocator(ranges: &[(u64, u64)]) -> FrameAllocator {
 }
 
 fn runs<State>(frames: &Frames<State>) -> Vec<(u64, u64)> {
-    frames
-        .runs()
-        .iter()
-        .map(|run| (run.pa.get(), run.frames))
-        .collect()
+    frames.runs().iter().map(|run| (run.pa.get(), run.frames)).collect()
 }
 
 fn take(allocator: &mut FrameAllocator, vm: VmId, count: u64) -> Frames<Dirty> {
@@ -71,10 +67,7 @@ fn fragments_are_used_when_nothing_else_is_left() {
             frames.free(part).expect("free");
         }
     }
-    assert_eq!(
-        runs(&take(&mut frames, B, 2)),
-        [(0x4000_0000, 1), (0x4000_0000 + 2 * M2, 1)]
-    );
+    assert_eq!(runs(&take(&mut frames, B, 2)), [(0x4000_0000, 1), (0x4000_0000 + 2 * M2, 1)]);
     assert_eq!(
         frames.allocate(B, 1).expect_err("none left").to_string(),
         "frames: 2 MiB asked for, 0 MiB free"
@@ -86,20 +79,8 @@ fn fragments_are_used_when_nothing_else_is_left() {
 #[test]
 fn too_much_is_refused_and_takes_nothing() {
     let mut frames = allocator(&[(0x4000_0000, 4 * M2)]);
-    assert_eq!(
-        frames.allocate(A, 5).err(),
-        Some(Error::Exhausted {
-            wanted: 5,
-            available: 4
-        })
-    );
-    assert!(
-        frames
-            .allocate(A, u64::MAX)
-            .expect_err("too many")
-            .to_string()
-            .contains("8 MiB free")
-    );
+    assert_eq!(frames.allocate(A, 5).err(), Some(Error::Exhausted { wanted: 5, available: 4 }));
+    assert!(frames.allocate(A, u64::MAX).expect_err("too many").to_string().contains("8 MiB free"));
     assert_eq!(frames.available(), 4);
 }
 
@@ -109,28 +90,16 @@ fn double_and_foreign_frees_are_errors() {
     let mine = take(&mut frames, A, 2);
     let runs = mine.runs().to_vec();
     let error = |r: Result<(), Error>| r.expect_err("refused").to_string();
-    assert_eq!(
-        error(frames.release(B, &runs)),
-        "frames: VM 2 frees 0x40000000, which is VM 1's"
-    );
+    assert_eq!(error(frames.release(B, &runs)), "frames: VM 2 frees 0x40000000, which is VM 1's");
     frames.free(mine).expect("free");
-    assert_eq!(
-        error(frames.release(A, &runs)),
-        "frames: VM 1 frees 0x40000000, which is free"
-    );
+    assert_eq!(error(frames.release(A, &runs)), "frames: VM 1 frees 0x40000000, which is free");
     for pa in [0x3fe0_0000, 0x4080_0000, 0x4000_1000, 0] {
-        let runs = [Run {
-            pa: Pa::new(pa),
-            frames: 1,
-        }];
+        let runs = [Run { pa: Pa::new(pa), frames: 1 }];
         assert_eq!(frames.release(A, &runs), Err(Error::NoFrame(Pa::new(pa))));
     }
     // One frame too many: not even the first is taken back.
     let mine = take(&mut frames, A, 2);
-    let runs = [Run {
-        frames: 3,
-        ..mine.runs()[0]
-    }];
+    let runs = [Run { frames: 3, ..mine.runs()[0] }];
     assert!(frames.release(A, &runs).is_err());
     assert_eq!(frames.owned_by(A), 2);
     // The same frame twice counts once.
@@ -161,20 +130,14 @@ fn frames_are_clean_only_when_every_byte_was_zeroed() {
     }
     let total: u64 = zeroed.values().sum();
     assert_eq!(total, 3 * M2);
-    let mut expected: Vec<_> = frames
-        .runs()
-        .iter()
-        .flat_map(|r| [r.pa.get(), r.pa.get() + r.bytes()])
-        .collect();
+    let mut expected: Vec<_> =
+        frames.runs().iter().flat_map(|r| [r.pa.get(), r.pa.get() + r.bytes()]).collect();
     expected.sort_unstable();
     assert_eq!(zeroed.keys().next(), expected.first());
     let clean = frames.clean().expect("all zeroed");
     assert_eq!((clean.vm(), clean.bytes()), (A, 3 * M2));
     let mut dirty = clean.soil();
-    assert!(
-        !dirty.zero_step(1, |_, _| 1),
-        "after a reset all is to do again"
-    );
+    assert!(!dirty.zero_step(1, |_, _| 1), "after a reset all is to do again");
     // A liar gains nothing: no more counts than the piece.
     assert!(!dirty.zero_step(1, |_, _| u64::MAX));
     allocator.free(dirty).expect("free");

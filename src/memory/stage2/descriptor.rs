@@ -75,29 +75,13 @@ pub struct Attributes {
 
 impl Permissions {
     /// Read, write and execute.
-    pub const RWX: Self = Self {
-        read: true,
-        write: true,
-        execute: true,
-    };
+    pub const RWX: Self = Self { read: true, write: true, execute: true };
     /// Read and execute.
-    pub const RX: Self = Self {
-        read: true,
-        write: false,
-        execute: true,
-    };
+    pub const RX: Self = Self { read: true, write: false, execute: true };
     /// Read and write.
-    pub const RW: Self = Self {
-        read: true,
-        write: true,
-        execute: false,
-    };
+    pub const RW: Self = Self { read: true, write: true, execute: false };
     /// Read only.
-    pub const R: Self = Self {
-        read: true,
-        write: false,
-        execute: false,
-    };
+    pub const R: Self = Self { read: true, write: false, execute: false };
 
     const fn bits(self) -> u64 {
         (if self.read { S2AP_READ } else { 0 })
@@ -108,21 +92,12 @@ impl Permissions {
 
 impl Attributes {
     /// A guest's RAM.
-    pub const RAM: Self = Self {
-        memory: MemoryType::Normal,
-        permissions: Permissions::RWX,
-    };
+    pub const RAM: Self = Self { memory: MemoryType::Normal, permissions: Permissions::RWX };
     /// Memory that a guest may read and execute.
-    pub const ROM: Self = Self {
-        memory: MemoryType::Normal,
-        permissions: Permissions::RX,
-    };
+    pub const ROM: Self = Self { memory: MemoryType::Normal, permissions: Permissions::RX };
     /// A device of the machine given to the guest: never executable, because a speculative
     /// fetch from a device may have side effects.
-    pub const DEVICE: Self = Self {
-        memory: MemoryType::Device,
-        permissions: Permissions::RW,
-    };
+    pub const DEVICE: Self = Self { memory: MemoryType::Device, permissions: Permissions::RW };
 
     const fn bits(self) -> u64 {
         let memory = match self.memory {
@@ -142,18 +117,8 @@ impl fmt::Display for Attributes {
             MemoryType::Device => "device",
         };
         let flag = |set, letter| if set { letter } else { '-' };
-        let Permissions {
-            read,
-            write,
-            execute,
-        } = self.permissions;
-        write!(
-            f,
-            "{memory} {}{}{}",
-            flag(read, 'r'),
-            flag(write, 'w'),
-            flag(execute, 'x')
-        )
+        let Permissions { read, write, execute } = self.permissions;
+        write!(f, "{memory} {}{}{}", flag(read, 'r'), flag(write, 'w'), flag(execute, 'x'))
     }
 }
 
@@ -172,11 +137,7 @@ impl Entry {
     /// Decodes `descriptor`, read from a table of `level`.
     pub const fn decode(level: u8, descriptor: u64) -> Self {
         let address = descriptor & ADDRESS;
-        match (
-            descriptor & VALID != 0,
-            descriptor & TABLE_OR_PAGE != 0,
-            level,
-        ) {
+        match (descriptor & VALID != 0, descriptor & TABLE_OR_PAGE != 0, level) {
             // At level 3 bit 1 = 0 is reserved, and faults like an invalid descriptor.
             (false, ..) | (true, false, 3) => Self::Invalid,
             (true, true, 1 | 2) => Self::Table(Pa::new(address)),
@@ -192,13 +153,7 @@ impl Entry {
                     write: descriptor & S2AP_WRITE != 0,
                     execute: descriptor & XN == 0,
                 };
-                Self::Leaf(
-                    pa,
-                    Attributes {
-                        memory,
-                        permissions,
-                    },
-                )
+                Self::Leaf(pa, Attributes { memory, permissions })
             }
         }
     }

@@ -123,16 +123,10 @@ impl fmt::Display for Error {
                 "stage 2: IPA {ipa}, PA {pa}, length {len:#x}: want multiples of {PAGE_SIZE:#x}"
             ),
             Self::IpaRange { ipa, len, end } => {
-                write!(
-                    f,
-                    "stage 2: IPA {ipa}, length {len:#x}: want an end up to {end:#x}"
-                )
+                write!(f, "stage 2: IPA {ipa}, length {len:#x}: want an end up to {end:#x}")
             }
             Self::PaRange { pa, len } => {
-                write!(
-                    f,
-                    "stage 2: PA {pa}, length {len:#x}: want an end up to {PA_END:#x}"
-                )
+                write!(f, "stage 2: PA {pa}, length {len:#x}: want an end up to {PA_END:#x}")
             }
             Self::Overlap(ipa) => write!(f, "stage 2: IPA {ipa} is mapped already"),
             Self::NotMapped(ipa) => write!(f, "stage 2: IPA {ipa} is not mapped"),
@@ -165,15 +159,9 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
         if !IPA_BITS.contains(&ipa_bits) {
             return Err(Error::IpaBits(ipa_bits));
         }
-        let root = machine
-            .allocate(root_pages(ipa_bits))
-            .ok_or(Error::NoTables)?;
+        let root = machine.allocate(root_pages(ipa_bits)).ok_or(Error::NoTables)?;
         machine.make_visible();
-        Ok(Self {
-            machine,
-            root,
-            ipa_bits,
-        })
+        Ok(Self { machine, root, ipa_bits })
     }
 
     /// The root table, for [`vttbr`].
@@ -268,11 +256,7 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
         let limit = 1 << self.ipa_bits;
         match ipa.get().checked_add(len) {
             Some(end) if end <= limit => Ok(end),
-            _ => Err(Error::IpaRange {
-                ipa,
-                len,
-                end: limit,
-            }),
+            _ => Err(Error::IpaRange { ipa, len, end: limit }),
         }
     }
 
@@ -305,8 +289,7 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
             let old = Entry::decode(level, self.machine.read(slot));
             let fits = (at | pa) & (span(level) - 1) == 0 && stop - at == span(level);
             if fits && old == Entry::Invalid {
-                self.machine
-                    .write(slot, Entry::Leaf(Pa::new(pa), attributes).encode(level));
+                self.machine.write(slot, Entry::Leaf(Pa::new(pa), attributes).encode(level));
             } else {
                 let below = match old {
                     Entry::Table(below) => below,
@@ -330,11 +313,7 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
 
     fn split_both(&mut self, ipa: Ipa, end: u64) -> Result<(), Error> {
         self.split_at(ipa)?;
-        if end < 1 << self.ipa_bits {
-            self.split_at(Ipa::new(end))
-        } else {
-            Ok(())
-        }
+        if end < 1 << self.ipa_bits { self.split_at(Ipa::new(end)) } else { Ok(()) }
     }
 
     /// Replaces the block at `step` by a table that says the same: break-before-make.
@@ -343,15 +322,12 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
         let below = step.level + 1;
         for index in 0..ENTRIES {
             let leaf = Entry::Leaf(pa.wrapping_add(index * span(below)), attributes);
-            self.machine
-                .write(table.wrapping_add(index * 8), leaf.encode(below));
+            self.machine.write(table.wrapping_add(index * 8), leaf.encode(below));
         }
         self.machine.write(step.at, 0);
         self.machine.make_visible();
-        self.machine
-            .invalidate(ipa.align_down(span(step.level)), span(step.level));
-        self.machine
-            .write(step.at, Entry::Table(table).encode(step.level));
+        self.machine.invalidate(ipa.align_down(span(step.level)), span(step.level));
+        self.machine.write(step.at, Entry::Table(table).encode(step.level));
         self.machine.make_visible();
         Ok(())
     }
@@ -421,11 +397,7 @@ impl<M: TableMemory + Maintenance> Drop for Stage2<M> {
 
 /// Pages of the root: level 1 reaches 39 bits with one, and 40 with two, concatenated.
 const fn root_pages(ipa_bits: u8) -> usize {
-    if ipa_bits > 39 {
-        1 << (ipa_bits - 39)
-    } else {
-        1
-    }
+    if ipa_bits > 39 { 1 << (ipa_bits - 39) } else { 1 }
 }
 
 /// Where the descriptor for `at` lies in a table of `level`. Only the root has more than 512

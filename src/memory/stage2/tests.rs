@@ -34,17 +34,11 @@ fn descriptors_are_the_manuals() {
     assert_eq!(leaf(0x8000_0000, Attributes::RAM).encode(1), 0x8000_07fd);
     assert_eq!(leaf(0x8000_0000, Attributes::RAM).encode(3), 0x8000_07ff);
     assert_eq!(leaf(0x8020_0000, Attributes::ROM).encode(2), 0x8020_077d);
-    assert_eq!(
-        leaf(0x0901_0000, Attributes::DEVICE).encode(3),
-        0x0040_0000_0901_04c7
-    );
+    assert_eq!(leaf(0x0901_0000, Attributes::DEVICE).encode(3), 0x0040_0000_0901_04c7);
     assert_eq!(Entry::Table(Pa::new(0x4000_3000)).encode(1), 0x4000_3003);
     assert_eq!(Entry::Invalid.encode(2), 0);
     for level in 1..=3 {
-        for entry in [
-            leaf(0x40_0000_0000, Attributes::DEVICE),
-            leaf(0, Attributes::ROM),
-        ] {
+        for entry in [leaf(0x40_0000_0000, Attributes::DEVICE), leaf(0, Attributes::ROM)] {
             assert_eq!(Entry::decode(level, entry.encode(level)), entry);
         }
     }
@@ -59,15 +53,7 @@ fn control_registers() {
     assert_eq!(vtcr(40, 44, false), 0x8004_3558);
     assert_eq!(vtcr(39, 48, true), 0x800d_3559);
     assert_eq!(vtcr(32, 32, false), 0x8000_3560);
-    for (bits, ps) in [
-        (32, 0),
-        (36, 1),
-        (40, 2),
-        (42, 3),
-        (44, 4),
-        (48, 5),
-        (52, 5),
-    ] {
+    for (bits, ps) in [(32, 0), (36, 1), (40, 2), (42, 3), (44, 4), (48, 5), (52, 5)] {
         assert_eq!(vtcr(40, bits, false) >> 16 & 7, ps);
     }
     assert_eq!(vttbr(0x12, Pa::new(0x4000_2000)), 0x0012_0000_4000_2000);
@@ -97,10 +83,7 @@ fn refusals_change_nothing() {
     map(&mut s2, M2, GIB, 4 * K4).expect("map");
     let tables = s2.machine().tables();
     let error = |r: Result<(), Error>| r.expect_err("refused").to_string();
-    assert_eq!(
-        error(map(&mut s2, 0, GIB, M2 + K4)),
-        "stage 2: IPA 0x200000 is mapped already"
-    );
+    assert_eq!(error(map(&mut s2, 0, GIB, M2 + K4)), "stage 2: IPA 0x200000 is mapped already");
     assert_eq!(
         error(map(&mut s2, M2 + 3 * K4, GIB, K4)),
         "stage 2: IPA 0x203000 is mapped already"
@@ -110,43 +93,22 @@ fn refusals_change_nothing() {
         "stage 2: IPA 0x10, PA 0x40000000, length 0x1000: want multiples of 0x1000"
     );
     for (ipa, pa, len) in [(0, 8, K4), (0, 0, 12), (0, 0, 0)] {
-        assert!(matches!(
-            map(&mut s2, ipa, pa, len),
-            Err(Error::Unaligned { .. })
-        ));
+        assert!(matches!(map(&mut s2, ipa, pa, len), Err(Error::Unaligned { .. })));
     }
     assert_eq!(
         error(map(&mut s2, 1 << 36, GIB, K4)),
         "stage 2: IPA 0x1000000000, length 0x1000: want an end up to 0x1000000000"
     );
-    assert!(matches!(
-        map(&mut s2, !0xfff, 0, 2 * K4),
-        Err(Error::IpaRange { .. })
-    ));
-    assert!(matches!(
-        map(&mut s2, 0, !0xfff, 2 * K4),
-        Err(Error::PaRange { .. })
-    ));
-    assert!(matches!(
-        map(&mut s2, 0, 1 << 48, K4),
-        Err(Error::PaRange { .. })
-    ));
+    assert!(matches!(map(&mut s2, !0xfff, 0, 2 * K4), Err(Error::IpaRange { .. })));
+    assert!(matches!(map(&mut s2, 0, !0xfff, 2 * K4), Err(Error::PaRange { .. })));
+    assert!(matches!(map(&mut s2, 0, 1 << 48, K4), Err(Error::PaRange { .. })));
     assert_eq!(
         error(s2.protect(Ipa::new(M2), M2, Permissions::RX)),
         "stage 2: IPA 0x204000 is not mapped"
     );
-    assert!(matches!(
-        s2.unmap(Ipa::new(1), K4),
-        Err(Error::Unaligned { .. })
-    ));
-    assert_eq!(
-        Stage2::new(Simulation::default(), 41).err(),
-        Some(Error::IpaBits(41))
-    );
-    assert_eq!(
-        Stage2::new(Simulation::default(), 31).err(),
-        Some(Error::IpaBits(31))
-    );
+    assert!(matches!(s2.unmap(Ipa::new(1), K4), Err(Error::Unaligned { .. })));
+    assert_eq!(Stage2::new(Simulation::default(), 41).err(), Some(Error::IpaBits(41)));
+    assert_eq!(Stage2::new(Simulation::default(), 31).err(), Some(Error::IpaBits(31)));
     assert_eq!(s2.machine().tables(), tables);
     assert_eq!(lookup(&s2, M2), Some((GIB, K4)));
 }
@@ -185,12 +147,8 @@ fn a_split_keeps_every_translation() {
 fn protect_splits_only_at_the_ends() {
     let mut s2 = stage2(40);
     map(&mut s2, 0, 0, 2 * GIB).expect("map");
-    s2.protect(Ipa::new(GIB - M2), M2 + GIB / 2, Permissions::R)
-        .expect("protect");
-    let at = |ipa| {
-        s2.translate(Ipa::new(ipa))
-            .map(|t| (t.len, t.attributes.permissions))
-    };
+    s2.protect(Ipa::new(GIB - M2), M2 + GIB / 2, Permissions::R).expect("protect");
+    let at = |ipa| s2.translate(Ipa::new(ipa)).map(|t| (t.len, t.attributes.permissions));
     assert_eq!(at(GIB - M2 - K4), Some((K4, Permissions::RWX)));
     assert_eq!(at(GIB - M2), Some((M2, Permissions::R)));
     assert_eq!(at(GIB), Some((M2, Permissions::R)));
@@ -264,12 +222,7 @@ fn pages_one_by_one() {
         map(&mut s2, base + at, pa, len).expect("map");
         model.extend((0..len / K4).map(|i| (base + at + i * K4, pa + i * K4)));
     }
-    for (at, len) in [
-        (M2 + 7 * K4, K4),
-        (2 * M2 - K4, 2 * K4),
-        (5 * M2, M2),
-        (4 * M2, 9 * K4),
-    ] {
+    for (at, len) in [(M2 + 7 * K4, K4), (2 * M2 - K4, 2 * K4), (5 * M2, M2), (4 * M2, 9 * K4)] {
         s2.unmap(Ipa::new(base + at), len).expect("unmap");
         model.retain(|&ipa, _| ipa < base + at || ipa >= base + at + len);
     }
@@ -283,34 +236,16 @@ fn pages_one_by_one() {
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    Map {
-        from: usize,
-        to: usize,
-        offset: usize,
-        attributes: usize,
-    },
-    Unmap {
-        from: usize,
-        to: usize,
-    },
-    Protect {
-        from: usize,
-        to: usize,
-        permissions: usize,
-    },
-    Split {
-        at: usize,
-    },
+    Map { from: usize, to: usize, offset: usize, attributes: usize },
+    Unmap { from: usize, to: usize },
+    Protect { from: usize, to: usize, permissions: usize },
+    Split { at: usize },
 }
 
 const OFFSETS: [u64; 4] = [0, 4 * GIB, 0x8020_0000, 0x1_0000_3000];
 const KINDS: [Attributes; 3] = [Attributes::RAM, Attributes::ROM, Attributes::DEVICE];
-const PERMISSIONS: [Permissions; 4] = [
-    Permissions::RWX,
-    Permissions::RX,
-    Permissions::RW,
-    Permissions::R,
-];
+const PERMISSIONS: [Permissions; 4] =
+    [Permissions::RWX, Permissions::RX, Permissions::RW, Permissions::R];
 
 /// Addresses on both sides of every kind of boundary: all operations start and end at one, so
 /// that what lies between two neighbours is mapped as a whole or not at all.
@@ -346,19 +281,10 @@ type Model = Vec<Option<(u64, Attributes)>>;
 fn apply(s2: &mut Stage2<Simulation>, points: &[u64], model: &mut Model, op: Op, budget: usize) {
     s2.machine().set_budget(budget);
     let (result, next) = match op {
-        Op::Map {
-            from,
-            to,
-            offset,
-            attributes,
-        } => {
+        Op::Map { from, to, offset, attributes } => {
             let (start, end) = (points[from], points[to]);
             // An offset that fits no block over gigabytes means 2^18 pages: skip those.
-            let offset = if end - start > 8 * M2 {
-                OFFSETS[offset & 1]
-            } else {
-                OFFSETS[offset]
-            };
+            let offset = if end - start > 8 * M2 { OFFSETS[offset & 1] } else { OFFSETS[offset] };
             let attributes = KINDS[attributes];
             let mut next = model.clone();
             let free = next[from..to].iter().all(Option::is_none);
@@ -367,10 +293,7 @@ fn apply(s2: &mut Stage2<Simulation>, points: &[u64], model: &mut Model, op: Op,
             }
             let pa = Pa::new(start + offset);
             let result = s2.map(Ipa::new(start), pa, end - start, attributes);
-            assert_eq!(
-                matches!(result, Err(Error::Overlap(_))),
-                from != to && !free
-            );
+            assert_eq!(matches!(result, Err(Error::Overlap(_))), from != to && !free);
             (result, next)
         }
         Op::Unmap { from, to } => {
@@ -380,11 +303,7 @@ fn apply(s2: &mut Stage2<Simulation>, points: &[u64], model: &mut Model, op: Op,
             let result = s2.unmap(Ipa::new(points[from]), len);
             (result, next)
         }
-        Op::Protect {
-            from,
-            to,
-            permissions,
-        } => {
+        Op::Protect { from, to, permissions } => {
             let permissions = PERMISSIONS[permissions];
             let mut next = model.clone();
             let whole = next[from..to].iter().all(Option::is_some);
@@ -413,16 +332,10 @@ fn check(s2: &mut Stage2<Simulation>, points: &[u64], model: &Model) {
         let middle = (start + (end - start) / 2) & !(K4 - 1);
         for ipa in [start, middle, end - K4] {
             let expected = expected.map(|(pa, attributes)| (pa + ipa - start, attributes));
-            let found = s2
-                .translate(Ipa::new(ipa))
-                .map(|t| (t.pa.get(), t.attributes));
+            let found = s2.translate(Ipa::new(ipa)).map(|t| (t.pa.get(), t.attributes));
             assert_eq!(found, expected, "{ipa:#x}");
             let book = book_walk(s2.machine(), root, ipa);
-            assert_eq!(
-                book.map(|leaf| (leaf.pa, leaf.attributes())),
-                expected,
-                "{ipa:#x}"
-            );
+            assert_eq!(book.map(|leaf| (leaf.pa, leaf.attributes())), expected, "{ipa:#x}");
         }
     }
     s2.machine().assert_quiet(root);

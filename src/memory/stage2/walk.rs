@@ -41,9 +41,7 @@ pub struct Translation {
 impl Walk {
     /// The steps, in order.
     pub fn steps(&self) -> impl Iterator<Item = Step> {
-        [Some(self.first), self.second, self.third]
-            .into_iter()
-            .flatten()
+        [Some(self.first), self.second, self.third].into_iter().flatten()
     }
 
     /// The last step, and what its descriptor is: a leaf or invalid.
@@ -73,11 +71,7 @@ impl fmt::Display for Walk {
             if i > 0 {
                 f.write_str("\n")?;
             }
-            let Step {
-                level,
-                at,
-                descriptor,
-            } = step;
+            let Step { level, at, descriptor } = step;
             write!(f, "level {level} [{at}] = {descriptor:#x}: ")?;
             match Entry::decode(level, descriptor) {
                 Entry::Invalid => f.write_str("invalid")?,
@@ -99,11 +93,7 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
         let at = ipa.get() & ((1 << self.ipa_bits) - 1);
         let step = |level, table| {
             let at = slot(table, level, at);
-            Step {
-                level,
-                at,
-                descriptor: self.machine.read(at),
-            }
+            Step { level, at, descriptor: self.machine.read(at) }
         };
         let below = |above: Step| match Entry::decode(above.level, above.descriptor) {
             Entry::Table(table) => Some(step(above.level + 1, table)),
@@ -111,12 +101,7 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
         };
         let first = step(1, self.root);
         let second = below(first);
-        Walk {
-            ipa,
-            first,
-            second,
-            third: second.and_then(below),
-        }
+        Walk { ipa, first, second, third: second.and_then(below) }
     }
 
     /// Where `ipa` leads, or `None` if nothing is mapped there.

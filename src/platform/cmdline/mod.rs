@@ -45,12 +45,7 @@ enum Word<'a> {
 impl<'a> CommandLine<'a> {
     /// Reads a command line. Words that are wrong change nothing; [`Self::errors`] names them.
     pub fn new(line: &'a str) -> Self {
-        let mut this = Self {
-            batch: false,
-            stay: false,
-            log: None,
-            line,
-        };
+        let mut this = Self { batch: false, stay: false, log: None, line };
         for word in (Words { rest: line }).filter_map(|word| parse(word).ok()) {
             match word {
                 Word::Batch => this.batch = true,
@@ -69,10 +64,7 @@ impl<'a> CommandLine<'a> {
 
     /// What replaces the `bootargs` of the VM called `name`; the last one holds.
     pub fn bootargs(&self, name: &str) -> Option<&'a str> {
-        self.replacements()
-            .filter(|(vm, _)| *vm == name)
-            .map(|(_, value)| value)
-            .last()
+        self.replacements().filter(|(vm, _)| *vm == name).map(|(_, value)| value).last()
     }
 
     /// All `NAME.bootargs=` as (name, value), so that a name which no VM has can be reported.
@@ -88,10 +80,9 @@ fn parse(word: &str) -> Result<Word<'_>, WordError<'_>> {
     match word.split_once('=') {
         None if word == "batch" => Ok(Word::Batch),
         None if word == "stay" => Ok(Word::Stay),
-        Some(("log", level)) => level
-            .parse()
-            .map(Word::Log)
-            .map_err(|_| WordError::LogLevel(level)),
+        Some(("log", level)) => {
+            level.parse().map(Word::Log).map_err(|_| WordError::LogLevel(level))
+        }
         Some((key, value)) => match (key.strip_suffix(".bootargs"), value.strip_prefix('"')) {
             (None | Some(""), _) => Err(WordError::Unknown(word)),
             (Some(vm), None) => Ok(Word::Bootargs { vm, value }),
@@ -119,9 +110,7 @@ impl<'a> Iterator for Words<'a> {
             quoted ^= c == '"';
             c.is_whitespace() && !quoted
         });
-        let (word, rest) = line
-            .split_at_checked(end.unwrap_or(line.len()))
-            .unwrap_or((line, ""));
+        let (word, rest) = line.split_at_checked(end.unwrap_or(line.len())).unwrap_or((line, ""));
         self.rest = rest;
         (!word.is_empty()).then_some(word)
     }

@@ -7,10 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn errors(line: &str) -> Vec<std::string::String> {
-    CommandLine::new(line)
-        .errors()
-        .map(|error| error.to_string())
-        .collect()
+    CommandLine::new(line).errors().map(|error| error.to_string()).collect()
 }
 
 #[test]

@@ -10,9 +10,7 @@ const MAGIC: u32 = 0xd00d_feed;
 /// The header's fields by their order in it (Devicetree Specification v0.4, section 5.2).
 fn field(header: &[u8], index: usize) -> Result<usize, FdtError> {
     let value = index.checked_mul(4).and_then(|offset| word(header, offset));
-    value
-        .map(|value| value as usize)
-        .ok_or(FdtError::TooShort(header.len()))
+    value.map(|value| value as usize).ok_or(FdtError::TooShort(header.len()))
 }
 
 pub(super) fn total_size(header: &[u8]) -> Result<usize, FdtError> {
@@ -51,18 +49,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<(&[u8], u32), FdtError> {
     }
     block(blob, "structure block", start, field(blob, 9)?)?;
     // The tokens are read by their offsets in the blob, cut off where their block ends.
-    let structure = block(
-        blob,
-        "structure block",
-        0,
-        start.saturating_add(field(blob, 9)?),
-    )?;
-    let root = Structure {
-        bytes: structure,
-        strings,
-        offset: start,
-    }
-    .check()?;
+    let structure = block(blob, "structure block", 0, start.saturating_add(field(blob, 9)?))?;
+    let root = Structure { bytes: structure, strings, offset: start }.check()?;
     Ok((blob, root as u32))
 }
 
@@ -73,8 +61,12 @@ fn block<'a>(
     size: usize,
 ) -> Result<&'a [u8], FdtError> {
     let end = offset.checked_add(size);
-    end.and_then(|end| blob.get(offset..end))
-        .ok_or(FdtError::Block(block, offset, size, blob.len()))
+    end.and_then(|end| blob.get(offset..end)).ok_or(FdtError::Block(
+        block,
+        offset,
+        size,
+        blob.len(),
+    ))
 }
 
 /// The memory reservation block must end with an entry of zeros.
@@ -101,11 +93,7 @@ struct Structure<'a> {
 impl Structure<'_> {
     /// Goes through all tokens and returns the root's offset.
     fn check(mut self) -> Result<usize, FdtError> {
-        let mut state = State {
-            root: None,
-            depth: 0,
-            properties_allowed: false,
-        };
+        let mut state = State { root: None, depth: 0, properties_allowed: false };
         loop {
             let token = self.offset;
             match self.token(&mut state) {
@@ -153,10 +141,7 @@ impl Structure<'_> {
 
     /// Steps over `size` bytes and the padding behind them.
     fn skip(&mut self, size: usize) -> Result<(), StructureFault> {
-        let end = self
-            .offset
-            .checked_add(size)
-            .and_then(|end| end.checked_next_multiple_of(4));
+        let end = self.offset.checked_add(size).and_then(|end| end.checked_next_multiple_of(4));
         self.offset = end.ok_or(StructureFault::Truncated)?;
         Ok(())
     }
@@ -194,10 +179,6 @@ struct State {
 fn name_length(bytes: &[u8]) -> Option<usize> {
     const MOST: usize = 255;
     let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'/';
-    let length = bytes
-        .iter()
-        .take(MOST)
-        .take_while(|byte| plain(byte))
-        .count();
+    let length = bytes.iter().take(MOST).take_while(|byte| plain(byte)).count();
     (bytes.get(length) == Some(&0)).then_some(length)
 }

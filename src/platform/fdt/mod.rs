@@ -108,9 +108,7 @@ impl<'a> Fdt<'a> {
         }
         let (alias, rest) = path.split_once('/').unwrap_or((path, ""));
         let target = self.node("/aliases")?.property(alias)?.string()?;
-        self.root()
-            .descend(target.strip_prefix('/')?)?
-            .descend(rest)
+        self.root().descend(target.strip_prefix('/')?)?.descend(rest)
     }
 
     /// The node whose `phandle` is `handle`.
@@ -127,9 +125,7 @@ impl<'a> Fdt<'a> {
     /// The strings block: names of properties.
     fn strings(&self) -> &'a [u8] {
         let strings = self.blob().get(self.tree.off_dt_strings()..);
-        strings
-            .and_then(|bytes| bytes.get(..self.tree.size_dt_strings() as usize))
-            .unwrap_or(&[])
+        strings.and_then(|bytes| bytes.get(..self.tree.size_dt_strings() as usize)).unwrap_or(&[])
     }
 
     /// The name of the node whose `FDT_BEGIN_NODE` lies at `offset`.
@@ -149,10 +145,7 @@ impl<'a> Fdt<'a> {
                 }
                 FDT_END => return None,
                 _ => {
-                    let mut tokens = DevTreeParseIter {
-                        offset: *offset as usize,
-                        fdt: &self.tree,
-                    };
+                    let mut tokens = DevTreeParseIter { offset: *offset as usize, fdt: &self.tree };
                     let token = tokens.next().ok()??;
                     *offset = tokens.offset as u32;
                     match token {

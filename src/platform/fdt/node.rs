@@ -35,10 +35,7 @@ impl<'a> Node<'a> {
 
     /// Its properties, in order.
     pub fn properties(&self) -> Properties<'a> {
-        Properties {
-            fdt: self.fdt,
-            offset: self.body,
-        }
+        Properties { fdt: self.fdt, offset: self.body }
     }
 
     /// The property called `name`.
@@ -48,11 +45,7 @@ impl<'a> Node<'a> {
 
     /// Its children, in order.
     pub fn children(&self) -> Children<'a> {
-        Children {
-            fdt: self.fdt,
-            offset: self.body,
-            depth: 0,
-        }
+        Children { fdt: self.fdt, offset: self.body, depth: 0 }
     }
 
     /// The child called `name`; without a unit address, the first whose name is that before it.
@@ -101,9 +94,7 @@ impl<'a> Node<'a> {
 
     /// Whether one of its `compatible` strings is `name`.
     pub fn is_compatible(&self, name: &str) -> bool {
-        let list = self
-            .property("compatible")
-            .and_then(|property| property.strings());
+        let list = self.property("compatible").and_then(|property| property.strings());
         list.is_some_and(|mut list| list.any(|text| text == name))
     }
 
@@ -132,12 +123,7 @@ impl<'a> Node<'a> {
     /// The error that says what is wrong with its property `name`.
     pub fn odd(&self, name: &'a str, wanted: &'static str) -> Odd<'a> {
         let found = self.property(name).map(|property| property.value());
-        Odd {
-            node: *self,
-            property: name,
-            found,
-            wanted,
-        }
+        Odd { node: *self, property: name, found, wanted }
     }
 
     /// The property `name` as `read` understands it, `None` where it is missing; what cannot be
@@ -150,9 +136,7 @@ impl<'a> Node<'a> {
     ) -> Result<Option<T>, Odd<'a>> {
         match self.property(name) {
             None => Ok(None),
-            Some(property) => read(&property)
-                .map(Some)
-                .ok_or_else(|| self.odd(name, wanted)),
+            Some(property) => read(&property).map(Some).ok_or_else(|| self.odd(name, wanted)),
         }
     }
 
@@ -235,11 +219,7 @@ impl<'a> Iterator for Children<'a> {
                 Token::Begin => {
                     self.depth = self.depth.saturating_add(1);
                     if self.depth == 1 {
-                        return Some(Node {
-                            fdt: self.fdt,
-                            offset,
-                            body: self.offset,
-                        });
+                        return Some(Node { fdt: self.fdt, offset, body: self.offset });
                     }
                 }
                 Token::Property(_) => {}
@@ -276,11 +256,7 @@ impl<'a> Iterator for Nodes<'a> {
         loop {
             let offset = self.offset;
             if let Token::Begin = self.fdt.token(&mut self.offset)? {
-                return Some(Node {
-                    fdt: self.fdt,
-                    offset,
-                    body: self.offset,
-                });
+                return Some(Node { fdt: self.fdt, offset, body: self.offset });
             }
         }
     }

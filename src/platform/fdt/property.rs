@@ -14,10 +14,7 @@ pub struct Property<'a> {
 
 impl<'a> Property<'a> {
     pub(super) fn new(name: &'a [u8], value: &'a [u8]) -> Self {
-        Self {
-            name,
-            value: Value(value),
-        }
+        Self { name, value: Value(value) }
     }
 
     /// Its name.
@@ -137,18 +134,12 @@ const SHOWN_CELLS: usize = 8;
 
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let property = Property {
-            name: &[],
-            value: *self,
-        };
+        let property = Property { name: &[], value: *self };
         let printable = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
         if self.0.is_empty() {
             return write!(f, "an empty value");
         }
-        if let Some(strings) = property
-            .strings()
-            .filter(|list| list.clone().all(printable))
-        {
+        if let Some(strings) = property.strings().filter(|list| list.clone().all(printable)) {
             return self.fmt_strings(f, strings);
         }
         if let Some(cells) = property.cells() {

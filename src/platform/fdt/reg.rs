@@ -13,10 +13,7 @@ impl<'a> Node<'a> {
     pub fn child_cells(&self) -> Result<(usize, usize), Odd<'a>> {
         let cells = |name, default: usize| {
             let read = |property: &super::Property<'a>| {
-                property
-                    .u32()
-                    .filter(|cells| *cells <= 2)
-                    .map(|cells| cells as usize)
+                property.u32().filter(|cells| *cells <= 2).map(|cells| cells as usize)
             };
             Ok(self.optional(name, CELLS_WANTED, read)?.unwrap_or(default))
         };
@@ -38,11 +35,7 @@ impl<'a> Node<'a> {
         self.required("reg", REG_WANTED, |property| {
             let cells = property.cells()?;
             let whole = cells.len().checked_rem(pair)? == 0 && cells.len() > 0;
-            whole.then_some(Reg {
-                cells,
-                address,
-                size,
-            })
+            whole.then_some(Reg { cells, address, size })
         })
     }
 
@@ -110,7 +103,5 @@ impl Iterator for Reg<'_> {
 
 /// The number in the next `count` cells, at most two; no cell is zero.
 fn number(cells: &mut Cells<'_>, count: usize) -> Option<u64> {
-    (0..count).try_fold(0u64, |value, _| {
-        Some(value << 32 | u64::from(cells.next()?))
-    })
+    (0..count).try_fold(0u64, |value, _| Some(value << 32 | u64::from(cells.next()?)))
 }

@@ -21,10 +21,7 @@ impl Tree {
         names.fold(self, |node, name| {
             let place = node.children.iter().position(|child| child.name == name);
             let place = place.unwrap_or_else(|| {
-                node.children.push(Tree {
-                    name: name.to_string(),
-                    ..Tree::default()
-                });
+                node.children.push(Tree { name: name.to_string(), ..Tree::default() });
                 node.children.len() - 1
             });
             &mut node.children[place]
@@ -58,17 +55,13 @@ impl Tree {
 
     /// Removes a property.
     pub(crate) fn without(mut self, path: &str, name: &str) -> Self {
-        self.descend(path)
-            .properties
-            .retain(|(other, _)| other != name);
+        self.descend(path).properties.retain(|(other, _)| other != name);
         self
     }
 
     /// Removes a node.
     pub(crate) fn without_node(mut self, parent: &str, name: &str) -> Self {
-        self.descend(parent)
-            .children
-            .retain(|child| child.name != name);
+        self.descend(parent).children.retain(|child| child.name != name);
         self
     }
 
@@ -117,10 +110,7 @@ impl Blob {
                 u64::from_ne_bytes(eight)
             })
             .collect();
-        Self {
-            space,
-            size: bytes.len(),
-        }
+        Self { space, size: bytes.len() }
     }
 }
 

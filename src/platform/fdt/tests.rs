@@ -18,16 +18,8 @@ fn sample() -> Tree {
         .cells("/soc@f0000000", "#address-cells", &[1])
         .cells("/soc@f0000000", "#size-cells", &[1])
         .cells("/soc@f0000000", "ranges", &[0, 0, 0xf000_0000, 0x10_0000])
-        .cells(
-            "/soc@f0000000/uart@1000",
-            "reg",
-            &[0x1000, 0x100, 0x2000, 0x80],
-        )
-        .text(
-            "/soc@f0000000/uart@1000",
-            "compatible",
-            "arm,pl011\0arm,primecell",
-        )
+        .cells("/soc@f0000000/uart@1000", "reg", &[0x1000, 0x100, 0x2000, 0x80])
+        .text("/soc@f0000000/uart@1000", "compatible", "arm,pl011\0arm,primecell")
         .cells("/soc@f0000000/uart@1000", "phandle", &[7])
         .bytes("/soc@f0000000/uart@1000", "empty", &[])
         .text("/soc@f0000000/off", "status", "disabled")
@@ -35,9 +27,7 @@ fn sample() -> Tree {
 }
 
 fn error(bytes: &[u8]) -> String {
-    Fdt::new(&Blob::new(bytes))
-        .err()
-        .map_or("no error".into(), |error| error.to_string())
+    Fdt::new(&Blob::new(bytes)).err().map_or("no error".into(), |error| error.to_string())
 }
 
 #[test]
@@ -70,12 +60,7 @@ fn nodes_are_found_by_path_alias_and_phandle() {
     let blob = sample().blob();
     let tree = Fdt::new(&blob).unwrap();
     let uart = tree.node("/soc@f0000000/uart@1000").unwrap();
-    for path in [
-        "serial0",
-        "bus/uart",
-        "/soc/uart@1000",
-        "/soc@f0000000//uart/",
-    ] {
+    for path in ["serial0", "bus/uart", "/soc/uart@1000", "/soc@f0000000//uart/"] {
         assert_eq!(tree.node(path), Some(uart), "{path}");
     }
     assert_eq!(tree.node("/"), Some(tree.root()));
@@ -101,15 +86,9 @@ fn reg_follows_the_parents_cells_and_mmio_the_ranges() {
     let blob = sample().blob();
     let tree = Fdt::new(&blob).unwrap();
     let memory = tree.node("/memory").unwrap();
-    assert_eq!(
-        memory.reg().unwrap().collect::<Vec<_>>(),
-        [(0x4000_0000, 1 << 32)]
-    );
+    assert_eq!(memory.reg().unwrap().collect::<Vec<_>>(), [(0x4000_0000, 1 << 32)]);
     let uart = tree.node("serial0").unwrap();
-    assert_eq!(
-        uart.reg().unwrap().collect::<Vec<_>>(),
-        [(0x1000, 0x100), (0x2000, 0x80)]
-    );
+    assert_eq!(uart.reg().unwrap().collect::<Vec<_>>(), [(0x1000, 0x100), (0x2000, 0x80)]);
     assert_eq!(uart.mmio(1).unwrap(), (0xf000_2000, 0x80));
     assert_eq!(
         uart.mmio(2).unwrap_err().to_string(),
@@ -118,33 +97,17 @@ fn reg_follows_the_parents_cells_and_mmio_the_ranges() {
     let blob = sample().without("/soc@f0000000", "ranges").blob();
     let tree = Fdt::new(&blob).unwrap();
     assert_eq!(
-        tree.node("serial0")
-            .unwrap()
-            .mmio(0)
-            .unwrap_err()
-            .to_string(),
+        tree.node("serial0").unwrap().mmio(0).unwrap_err().to_string(),
         "/soc@f0000000: ranges: found no such property, \
          wanted ranges that map the registers of its children"
     );
-    let blob = sample()
-        .cells("/soc@f0000000", "ranges", &[0, 0, 0xf000_0000, 0x10ff])
-        .blob();
+    let blob = sample().cells("/soc@f0000000", "ranges", &[0, 0, 0xf000_0000, 0x10ff]).blob();
     let tree = Fdt::new(&blob).unwrap();
-    assert!(
-        tree.node("serial0").unwrap().mmio(0).is_err(),
-        "its last byte is not mapped"
-    );
-    let blob = sample()
-        .cells("/soc@f0000000", "#address-cells", &[3])
-        .blob();
+    assert!(tree.node("serial0").unwrap().mmio(0).is_err(), "its last byte is not mapped");
+    let blob = sample().cells("/soc@f0000000", "#address-cells", &[3]).blob();
     let tree = Fdt::new(&blob).unwrap();
     assert_eq!(
-        tree.node("serial0")
-            .unwrap()
-            .reg()
-            .err()
-            .unwrap()
-            .to_string(),
+        tree.node("serial0").unwrap().reg().err().unwrap().to_string(),
         "/soc@f0000000: #address-cells: found <0x3>, wanted 0, 1 or 2 cells"
     );
 }
@@ -167,10 +130,7 @@ fn forms_of_a_value_are_told_apart() {
     let property = |bytes| Property::new(b"p\0", bytes);
     assert_eq!(property(&[0, 0, 1, 0]).u32(), Some(256));
     assert_eq!(property(&[0, 0, 1]).u32(), None);
-    assert_eq!(
-        property(&[0, 0, 0, 1, 0, 0, 0, 2]).u64(),
-        Some(0x1_0000_0002)
-    );
+    assert_eq!(property(&[0, 0, 0, 1, 0, 0, 0, 2]).u64(), Some(0x1_0000_0002));
     assert_eq!(property(&[0, 0, 0, 9]).number(), Some(9));
     assert_eq!(property(b"one\0").string(), Some("one"));
     assert_eq!(property(b"one\0two\0").string(), None);
@@ -178,11 +138,7 @@ fn forms_of_a_value_are_told_apart() {
     assert_eq!(property(b"\xff\0").string(), None);
     assert_eq!(property(b"").string(), None);
     assert_eq!(
-        property(b"one\0\0three\0")
-            .strings()
-            .unwrap()
-            .collect::<Vec<_>>()
-            .join("|"),
+        property(b"one\0\0three\0").strings().unwrap().collect::<Vec<_>>().join("|"),
         "one||three"
     );
     assert_eq!(property(&[0; 6]).cells().map(|cells| cells.len()), None);
@@ -198,10 +154,7 @@ fn long_names_of_nodes_are_read() {
             .cells("after", "phandle", &[4])
             .blob();
         let tree = Fdt::new(&blob).unwrap();
-        assert_eq!(
-            tree.phandle(3).unwrap().to_string(),
-            format!("/{name}/inner")
-        );
+        assert_eq!(tree.phandle(3).unwrap().to_string(), format!("/{name}/inner"));
         assert_eq!(tree.phandle(4).unwrap().name(), "after");
     }
 }
@@ -258,14 +211,8 @@ fn headers_are_checked() {
         bytes[index * 4..][..4].copy_from_slice(&value.to_be_bytes());
         error(&bytes)
     };
-    assert_eq!(
-        error(&[0; 12]),
-        "device tree: found 12 bytes, wanted a header of 40"
-    );
-    assert_eq!(
-        change(0, 5),
-        "device tree: found magic 0x5, wanted 0xd00dfeed"
-    );
+    assert_eq!(error(&[0; 12]), "device tree: found 12 bytes, wanted a header of 40");
+    assert_eq!(change(0, 5), "device tree: found magic 0x5, wanted 0xd00dfeed");
     assert!(change(1, 20).contains("totalsize: found 20 bytes"));
     assert!(change(2, u32::MAX - 3).contains("structure block: found"));
     assert!(change(2, 2).contains("structure block: found it at 0x2"));
@@ -284,31 +231,15 @@ fn headers_are_checked() {
     let blob = sample().blob();
     let shifted = [&[0], &blob[..]].concat();
     let shifted = Blob::new(&shifted);
-    assert!(
-        Fdt::new(&shifted[1..])
-            .err()
-            .unwrap()
-            .to_string()
-            .contains("aligned to 4 bytes")
-    );
+    assert!(Fdt::new(&shifted[1..]).err().unwrap().to_string().contains("aligned to 4 bytes"));
 }
 
 /// A blob of these structure words, with the string "p" at 0 and an unprintable one at 2.
 fn structure(words: &[u32]) -> Vec<u8> {
     let strings = b"p\0\x01\0";
     let size = words.len() * 4;
-    let header = [
-        0xd00d_feed,
-        60 + size as u32,
-        56,
-        56 + size as u32,
-        40,
-        17,
-        16,
-        0,
-        4,
-        size as u32,
-    ];
+    let header =
+        [0xd00d_feed, 60 + size as u32, 56, 56 + size as u32, 40, 17, 16, 0, 4, size as u32];
     let cells = header.iter().chain(&[0; 4]).chain(words);
     let mut bytes: Vec<u8> = cells.flat_map(|word| word.to_be_bytes()).collect();
     bytes.extend(strings);
@@ -324,43 +255,19 @@ fn structure_blocks_are_checked() {
     let good = [1, 0, 3, 4, 0, 9, 4, 1, 0x6100_0000, 2, 2, 9];
     assert_eq!(error(&structure(&good)), "no error");
     case(&[9], "found no root node");
-    case(
-        &[],
-        "offset 0x38: found the structure's end, wanted a token",
-    );
+    case(&[], "offset 0x38: found the structure's end, wanted a token");
     case(&[1, 0, 2], "offset 0x44: found the structure's end");
-    case(
-        &[2, 9],
-        "offset 0x38: found a node's end, wanted a node open there",
-    );
-    case(
-        &[1, 0, 9],
-        "offset 0x40: found the end with 1 nodes open, wanted none",
-    );
-    case(
-        &[1, 0, 2, 1, 0, 2, 9],
-        "offset 0x44: found a second root node",
-    );
-    case(
-        &[1, 0, 7, 9],
-        "offset 0x40: found token 0x7, wanted 1, 2, 3, 4 or 9",
-    );
-    case(
-        &[3, 0, 0, 9],
-        "offset 0x38: found a property, wanted it in a node",
-    );
+    case(&[2, 9], "offset 0x38: found a node's end, wanted a node open there");
+    case(&[1, 0, 9], "offset 0x40: found the end with 1 nodes open, wanted none");
+    case(&[1, 0, 2, 1, 0, 2, 9], "offset 0x44: found a second root node");
+    case(&[1, 0, 7, 9], "offset 0x40: found token 0x7, wanted 1, 2, 3, 4 or 9");
+    case(&[3, 0, 0, 9], "offset 0x38: found a property, wanted it in a node");
     case(
         &[1, 0, 1, 0x6100_0000, 2, 3, 0, 0, 2, 9],
         "found a property, wanted it in a node and before",
     );
-    case(
-        &[1, 0, 3, 99, 0, 2, 9],
-        "offset 0x40: found a property of 99 bytes, wanted at most 8",
-    );
-    case(
-        &[1, 0, 3, u32::MAX, 0, 2, 9],
-        "found a property of 4294967295 bytes",
-    );
+    case(&[1, 0, 3, 99, 0, 2, 9], "offset 0x40: found a property of 99 bytes, wanted at most 8");
+    case(&[1, 0, 3, u32::MAX, 0, 2, 9], "found a property of 4294967295 bytes");
     case(&[1, 0, 3, 0, 4, 2, 9], "found no property name at 0x4,");
     case(&[1, 0, 3, 0, 1, 2, 9], "found no property name at 0x1,");
     case(&[1, 0, 3, 0, 2, 2, 9], "found no property name at 0x2,");
@@ -375,10 +282,7 @@ fn structure_blocks_are_checked() {
         words
     };
     assert_eq!(error(&structure(&deep(MAX_DEPTH))), "no error");
-    case(
-        &deep(MAX_DEPTH + 1),
-        "found a node, wanted at most 64 levels",
-    );
+    case(&deep(MAX_DEPTH + 1), "found a node, wanted at most 64 levels");
 }
 
 #[test]
@@ -417,23 +321,12 @@ fn walk(tree: Fdt<'_>) {
             let _ = (property.u32(), property.number(), property.string());
             let _ = property.strings().map(|list| list.count());
         }
-        let _ = (
-            node.is_enabled(),
-            node.is_compatible("x"),
-            node.children().count(),
-        );
-        let _ = node
-            .reg()
-            .map(|reg| reg.count())
-            .map_err(|odd| text.push_str(&odd.to_string()));
+        let _ = (node.is_enabled(), node.is_compatible("x"), node.children().count());
+        let _ = node.reg().map(|reg| reg.count()).map_err(|odd| text.push_str(&odd.to_string()));
         let _ = node.mmio(0).map_err(|odd| text.push_str(&odd.to_string()));
         assert!(node.parent().is_some() || node == tree.root());
     }
-    let _ = (
-        tree.phandle(7),
-        tree.reservations().count(),
-        tree.node("serial0"),
-    );
+    let _ = (tree.phandle(7), tree.reservations().count(), tree.node("serial0"));
 }
 
 proptest! {

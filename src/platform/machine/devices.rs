@@ -78,19 +78,12 @@ fn find<'a>(tree: &Fdt<'a>, names: &[&str]) -> Option<Node<'a>> {
 
 fn registers<'a>(node: Node<'a>, index: usize) -> Result<Region, Odd<'a>> {
     let (base, size) = node.mmio(index)?;
-    Ok(Region {
-        base: Pa::new(base),
-        size,
-    })
+    Ok(Region { base: Pa::new(base), size })
 }
 
 pub(super) fn gic<'a>(tree: &Fdt<'a>) -> Result<Gic, MachineError<'a>> {
-    const OLD: [&str; 4] = [
-        "arm,cortex-a15-gic",
-        "arm,gic-400",
-        "arm,cortex-a9-gic",
-        "arm,cortex-a7-gic",
-    ];
+    const OLD: [&str; 4] =
+        ["arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a9-gic", "arm,cortex-a7-gic"];
     let Some(node) = find(tree, &["arm,gic-v3"]) else {
         return Err(match find(tree, &OLD) {
             Some(old) => old.odd("compatible", "\"arm,gic-v3\" (QEMU: -M virt,gic-version=3)"),
@@ -105,9 +98,7 @@ pub(super) fn gic<'a>(tree: &Fdt<'a>) -> Result<Gic, MachineError<'a>> {
     })?;
     let interrupt_cells = cells.unwrap_or(3) as usize;
     let count = node.optional("#redistributor-regions", "1 to 8", |property| {
-        property
-            .u32()
-            .filter(|count| (1..=MAX_REDISTRIBUTOR_REGIONS as u32).contains(count))
+        property.u32().filter(|count| (1..=MAX_REDISTRIBUTOR_REGIONS as u32).contains(count))
     })?;
     let mut redistributors = List::new();
     for index in 1..=count.unwrap_or(1) as usize {
@@ -116,9 +107,7 @@ pub(super) fn gic<'a>(tree: &Fdt<'a>) -> Result<Gic, MachineError<'a>> {
             "redistributor regions",
             MAX_REDISTRIBUTOR_REGIONS,
         );
-        redistributors
-            .push(registers(node, index)?)
-            .map_err(|_| full)?;
+        redistributors.push(registers(node, index)?).map_err(|_| full)?;
     }
     Ok(Gic {
         distributor: registers(node, 0)?,
@@ -126,11 +115,7 @@ pub(super) fn gic<'a>(tree: &Fdt<'a>) -> Result<Gic, MachineError<'a>> {
         redistributor_stride: node.optional(
             "redistributor-stride",
             "a multiple of 64 KiB",
-            |property| {
-                property
-                    .number()
-                    .filter(|stride| *stride > 0 && stride & 0xffff == 0)
-            },
+            |property| property.number().filter(|stride| *stride > 0 && stride & 0xffff == 0),
         )?,
         maintenance: interrupt(
             node,
@@ -149,13 +134,9 @@ pub(super) fn timer<'a>(tree: &Fdt<'a>, gic: &Gic) -> Result<TimerInterrupts, Ma
     );
     let node = find(tree, &["arm,armv8-timer"]).ok_or(missing)?;
     // In this order by the binding; `interrupt-names` may give another one.
-    let names = node
-        .property("interrupt-names")
-        .and_then(|names| names.strings());
+    let names = node.property("interrupt-names").and_then(|names| names.strings());
     let intid = |name: &str, place| {
-        let named = names
-            .clone()
-            .and_then(|mut names| names.position(|other| other == name));
+        let named = names.clone().and_then(|mut names| names.position(|other| other == name));
         interrupt(
             node,
             named.unwrap_or(place),
@@ -175,29 +156,19 @@ pub(super) fn timer<'a>(tree: &Fdt<'a>, gic: &Gic) -> Result<TimerInterrupts, Ma
 pub(super) fn console<'a>(tree: &Fdt<'a>) -> Result<Uart, MachineError<'a>> {
     let missing = MachineError::NoNode("/chosen with stdout-path");
     let chosen = tree.node("/chosen").ok_or(missing)?;
-    let value = chosen.required("stdout-path", "the path or alias of a PL011", |p| {
-        p.string()
-    })?;
+    let value = chosen.required("stdout-path", "the path or alias of a PL011", |p| p.string())?;
     // Behind a colon come options for the driver, such as the baud rate.
     let path = value.split_once(':').map_or(value, |(path, _)| path);
     let node = tree.node(path).ok_or(MachineError::NoSuchPath(path))?;
     if !node.is_compatible("arm,pl011") {
         return Err(node
-            .odd(
-                "compatible",
-                "\"arm,pl011\", as /chosen/stdout-path leads here",
-            )
+            .odd("compatible", "\"arm,pl011\", as /chosen/stdout-path leads here")
             .into());
     }
     if !node.is_enabled() {
-        return Err(node
-            .odd("status", "\"okay\", as /chosen/stdout-path leads here")
-            .into());
+        return Err(node.odd("status", "\"okay\", as /chosen/stdout-path leads here").into());
     }
-    Ok(Uart {
-        registers: registers(node, 0)?,
-        intid: interrupt(node, 0, 3, "one interrupt")?,
-    })
+    Ok(Uart { registers: registers(node, 0)?, intid: interrupt(node, 0, 3, "one interrupt")? })
 }
 
 pub(super) fn psci<'a>(tree: &Fdt<'a>) -> Result<Option<Psci>, MachineError<'a>> {
@@ -211,13 +182,12 @@ pub(super) fn psci<'a>(tree: &Fdt<'a>) -> Result<Option<Psci>, MachineError<'a>>
     } else {
         return Err(node.odd("compatible", "\"arm,psci-0.2\" or later").into());
     };
-    let method = node.required("method", "\"smc\" or \"hvc\"", |property| {
-        match property.string() {
+    let method =
+        node.required("method", "\"smc\" or \"hvc\"", |property| match property.string() {
             Some("smc") => Some(PsciMethod::Smc),
             Some("hvc") => Some(PsciMethod::Hvc),
             _ => None,
-        }
-    })?;
+        })?;
     Ok(Some(Psci { method, version }))
 }
 
@@ -240,10 +210,7 @@ fn interrupt<'a>(
         None => return Err(node.odd("interrupts", wanted)),
     };
     node.required(name, wanted, |property| {
-        let mut cells = property
-            .cells()?
-            .skip(index.checked_mul(cells_each)?)
-            .skip(skip);
+        let mut cells = property.cells()?.skip(index.checked_mul(cells_each)?).skip(skip);
         let (kind, number) = (cells.next()?, cells.next()?);
         cells.next()?;
         match (kind, number) {

@@ -86,9 +86,7 @@ impl<'a> Machine<'a> {
             psci: Self::psci(tree)?,
             initrd: initrd(chosen, &ram)?,
             bootargs: Self::bootargs(tree)?,
-            rng_seed: chosen
-                .and_then(|node| node.property("rng-seed"))
-                .map(|seed| seed.bytes()),
+            rng_seed: chosen.and_then(|node| node.property("rng-seed")).map(|seed| seed.bytes()),
         })
     }
 
@@ -121,9 +119,7 @@ impl<'a> Machine<'a> {
 
     /// All RAM, in bytes.
     pub fn ram_size(&self) -> u64 {
-        UsableRam::new(&self.ram, &[], &[])
-            .map(|region| region.size)
-            .sum()
+        UsableRam::new(&self.ram, &[], &[]).map(|region| region.size).sum()
     }
 }
 
@@ -133,19 +129,11 @@ fn cpus<'a>(tree: &Fdt<'a>) -> Result<(List<Cpu, MAX_CPUS>, usize), MachineError
     let parent = tree.node("/cpus").ok_or(missing)?;
     let mut cpus = List::new();
     let mut left_out = 0usize;
-    for node in parent
-        .children()
-        .filter(|node| has_type(node, "cpu") && node.is_okay())
-    {
+    for node in parent.children().filter(|node| has_type(node, "cpu") && node.is_okay()) {
         // Legacy trees say once, in /cpus, what holds for all.
-        let method = node
-            .property("enable-method")
-            .or_else(|| parent.property("enable-method"));
+        let method = node.property("enable-method").or_else(|| parent.property("enable-method"));
         let psci = method.is_some_and(|method| method.string() == Some("psci"));
-        let cpu = Cpu {
-            mpidr: affinity(node)?,
-            psci,
-        };
+        let cpu = Cpu { mpidr: affinity(node)?, psci };
         if let Some(twin) = cpus.iter().position(|other: &Cpu| other.mpidr == cpu.mpidr) {
             return Err(MachineError::CpuTwice(node, cpu.mpidr, twin));
         }
@@ -153,11 +141,7 @@ fn cpus<'a>(tree: &Fdt<'a>) -> Result<(List<Cpu, MAX_CPUS>, usize), MachineError
             left_out = left_out.saturating_add(1);
         }
     }
-    if cpus.is_empty() {
-        Err(missing)
-    } else {
-        Ok((cpus, left_out))
-    }
+    if cpus.is_empty() { Err(missing) } else { Ok((cpus, left_out)) }
 }
 
 /// A CPU node's `reg`: the affinity fields of its MPIDR_EL1, in one cell or two.
@@ -187,10 +171,7 @@ fn initrd<'a>(
     let size = end
         .checked_sub(start)
         .ok_or_else(|| chosen.odd(end_name, "no less than linux,initrd-start"))?;
-    let region = Region {
-        base: Pa::new(start),
-        size,
-    };
+    let region = Region { base: Pa::new(start), size };
     match size {
         0 => Ok(None),
         _ if ram::is_ram(ram, region) => Ok(Some(region)),
@@ -200,7 +181,5 @@ fn initrd<'a>(
 
 /// Whether a node's `device_type` is `kind`.
 fn has_type(node: &Node<'_>, kind: &str) -> bool {
-    node.property("device_type")
-        .and_then(|property| property.string())
-        == Some(kind)
+    node.property("device_type").and_then(|property| property.string()) == Some(kind)
 }

@@ -39,17 +39,11 @@ impl Region {
 /// The machine's RAM: the `reg` of every node of `device_type = "memory"`.
 pub(super) fn ram<'a>(tree: &Fdt<'a>) -> Result<List<Region, MAX_RAM>, MachineError<'a>> {
     let mut ram = List::new();
-    for node in tree
-        .root()
-        .children()
-        .filter(|node| has_type(node, "memory") && node.is_okay())
-    {
+    for node in tree.root().children().filter(|node| has_type(node, "memory") && node.is_okay()) {
         push_reg(&mut ram, node, "RAM regions")?;
     }
     if ram.is_empty() {
-        return Err(MachineError::NoNode(
-            "device_type \"memory\" with a size above 0",
-        ));
+        return Err(MachineError::NoNode("device_type \"memory\" with a size above 0"));
     }
     Ok(ram)
 }
@@ -62,10 +56,7 @@ pub(super) fn reserved<'a>(tree: &Fdt<'a>) -> Result<List<Region, MAX_RESERVED>,
     for (base, size) in tree.reservations() {
         push(&mut reserved, None, WHAT, base, size)?;
     }
-    let children = tree
-        .node("/reserved-memory")
-        .into_iter()
-        .flat_map(|node| node.children());
+    let children = tree.node("/reserved-memory").into_iter().flat_map(|node| node.children());
     for node in children.filter(|node| node.is_okay() && node.property("reg").is_some()) {
         push_reg(&mut reserved, node, WHAT)?;
     }
@@ -101,12 +92,8 @@ fn push<'a, const N: usize>(
     if base.checked_add(size).is_none() {
         return Err(MachineError::RegionEnd(Place(node), base, size));
     }
-    let region = Region {
-        base: Pa::new(base),
-        size,
-    };
-    list.push(region)
-        .map_err(|_| MachineError::TooMany(Place(node), what, N))
+    let region = Region { base: Pa::new(base), size };
+    list.push(region).map_err(|_| MachineError::TooMany(Place(node), what, N))
 }
 
 /// The RAM that is left when the reserved and the claimed regions are taken out.
@@ -120,11 +107,7 @@ pub struct UsableRam<'s> {
 
 impl<'s> UsableRam<'s> {
     pub(super) fn new(ram: &'s [Region], reserved: &'s [Region], claimed: &'s [Region]) -> Self {
-        Self {
-            ram,
-            taken: [reserved, claimed],
-            at: 0,
-        }
+        Self { ram, taken: [reserved, claimed], at: 0 }
     }
 
     /// The first RAM at or after `self.at`, with all that adjoins or overlaps it.
@@ -145,29 +128,17 @@ impl Iterator for UsableRam<'_> {
     fn next(&mut self) -> Option<Region> {
         loop {
             let (start, end) = self.next_ram()?;
-            let taken = self
-                .taken
-                .iter()
-                .copied()
-                .flatten()
-                .filter_map(Region::outer);
-            if let Some((_, behind)) = taken
-                .clone()
-                .find(|(from, to)| *from <= start && start < *to)
+            let taken = self.taken.iter().copied().flatten().filter_map(Region::outer);
+            if let Some((_, behind)) =
+                taken.clone().find(|(from, to)| *from <= start && start < *to)
             {
                 self.at = behind;
                 continue;
             }
-            let stop = taken
-                .map(|(from, _)| from)
-                .filter(|from| *from > start)
-                .min();
+            let stop = taken.map(|(from, _)| from).filter(|from| *from > start).min();
             self.at = stop.map_or(end, |stop| stop.min(end));
             let size = self.at.saturating_sub(start);
-            return Some(Region {
-                base: Pa::new(start),
-                size,
-            });
+            return Some(Region { base: Pa::new(start), size });
         }
     }
 }

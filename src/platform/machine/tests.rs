@@ -17,11 +17,7 @@ fn virt() -> Tree {
         .cells("/", "#size-cells", &[2])
         .cells("/", "interrupt-parent", &[0x8005])
         .text("/psci", "method", "smc")
-        .text(
-            "/psci",
-            "compatible",
-            "arm,psci-1.0\0arm,psci-0.2\0arm,psci",
-        )
+        .text("/psci", "compatible", "arm,psci-1.0\0arm,psci-0.2\0arm,psci")
         .text("/memory@40000000", "device_type", "memory")
         .cells("/memory@40000000", "reg", &[0, 0x4000_0000, 0, 0x8000_0000])
         .text(UART, "compatible", "arm,pl011\0arm,primecell")
@@ -31,27 +27,20 @@ fn virt() -> Tree {
         .cells(GIC, "phandle", &[0x8005])
         .cells(GIC, "#interrupt-cells", &[3])
         .cells(GIC, "#redistributor-regions", &[1])
-        .cells(
-            GIC,
-            "reg",
-            &[0, 0x800_0000, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000],
-        )
+        .cells(GIC, "reg", &[0, 0x800_0000, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000])
         .cells(GIC, "interrupts", &[1, 9, 4])
         .text("/timer", "compatible", "arm,armv8-timer\0arm,armv7-timer")
-        .cells(
-            "/timer",
-            "interrupts",
-            &[1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4],
-        )
+        .cells("/timer", "interrupts", &[1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4])
         .cells("/cpus", "#address-cells", &[1])
         .cells("/cpus", "#size-cells", &[0])
         .text("/chosen", "stdout-path", UART);
     for index in 0..2 {
         let cpu = format!("/cpus/cpu@{index}");
-        tree = tree
-            .text(&cpu, "device_type", "cpu")
-            .text(&cpu, "enable-method", "psci")
-            .cells(&cpu, "reg", &[index]);
+        tree = tree.text(&cpu, "device_type", "cpu").text(&cpu, "enable-method", "psci").cells(
+            &cpu,
+            "reg",
+            &[index],
+        );
     }
     tree
 }
@@ -71,10 +60,7 @@ fn error(tree: &Tree) -> String {
 }
 
 fn region(base: u64, size: u64) -> Region {
-    Region {
-        base: Pa::new(base),
-        size,
-    }
+    Region { base: Pa::new(base), size }
 }
 
 #[test]
@@ -83,16 +69,7 @@ fn qemus_virt_board_is_understood() {
         assert_eq!(*machine.ram, [region(0x4000_0000, 0x8000_0000)]);
         assert_eq!(machine.ram_size(), 2 << 30);
         assert!(machine.reserved.is_empty());
-        let cpus = [
-            Cpu {
-                mpidr: 0,
-                psci: true,
-            },
-            Cpu {
-                mpidr: 1,
-                psci: true,
-            },
-        ];
+        let cpus = [Cpu { mpidr: 0, psci: true }, Cpu { mpidr: 1, psci: true }];
         assert_eq!(*machine.cpus, cpus);
         assert_eq!(machine.gic.distributor, region(0x800_0000, 0x1_0000));
         assert_eq!(*machine.gic.redistributors, [region(0x80a_0000, 0xf6_0000)]);
@@ -101,17 +78,8 @@ fn qemus_virt_board_is_understood() {
         let timer = machine.timer;
         assert_eq!((timer.secure_physical, timer.physical), (29, 30));
         assert_eq!((timer.virt, timer.hypervisor), (27, 26));
-        assert_eq!(
-            machine.console,
-            Uart {
-                registers: region(0x900_0000, 0x1000),
-                intid: 33
-            }
-        );
-        let psci = Psci {
-            method: PsciMethod::Smc,
-            version: PsciVersion::V1_0,
-        };
+        assert_eq!(machine.console, Uart { registers: region(0x900_0000, 0x1000), intid: 33 });
+        let psci = Psci { method: PsciMethod::Smc, version: PsciVersion::V1_0 };
         assert_eq!(machine.psci, Some(psci));
         assert_eq!((machine.initrd, machine.bootargs), (None, ""));
         assert_eq!(machine.rng_seed, None);
@@ -153,18 +121,10 @@ fn chosen_gives_initrd_command_line_and_seed() {
 #[test]
 fn the_console_is_found_by_path_or_alias_with_options() {
     let tree = virt().text("/aliases", "serial0", UART);
-    for path in [
-        "serial0",
-        "serial0:115200n8",
-        "/pl011",
-        "/pl011@9000000:115200",
-    ] {
-        with(
-            &tree.clone().text("/chosen", "stdout-path", path).blob(),
-            |machine| {
-                assert_eq!(machine.console.intid, 33, "{path}");
-            },
-        );
+    for path in ["serial0", "serial0:115200n8", "/pl011", "/pl011@9000000:115200"] {
+        with(&tree.clone().text("/chosen", "stdout-path", path).blob(), |machine| {
+            assert_eq!(machine.console.intid, 33, "{path}");
+        });
     }
     assert_eq!(
         error(&tree.clone().text("/chosen", "stdout-path", "serial1:9600")),
@@ -196,22 +156,14 @@ fn status_is_honoured() {
         .text("/psci", "status", "disabled");
     with(&tree.blob(), |machine| {
         assert_eq!(*machine.ram, [region(0x4000_0000, 0x8000_0000)]);
-        assert_eq!(
-            *machine.cpus,
-            [Cpu {
-                mpidr: 1,
-                psci: true
-            }]
-        );
+        assert_eq!(*machine.cpus, [Cpu { mpidr: 1, psci: true }]);
         assert_eq!(machine.psci, None);
     });
 }
 
 #[test]
 fn a_machine_without_psci_is_legal() {
-    let tree = virt()
-        .without_node("/", "psci")
-        .without("/cpus/cpu@1", "enable-method");
+    let tree = virt().without_node("/", "psci").without("/cpus/cpu@1", "enable-method");
     with(&tree.blob(), |machine| {
         assert_eq!(machine.psci, None);
         assert!(machine.cpus[0].psci && !machine.cpus[1].psci);
@@ -251,9 +203,7 @@ fn more_cpus_than_fit_are_counted() {
     let mut tree = virt();
     for index in 2..11 {
         let cpu = format!("/cpus/cpu@{index}");
-        tree = tree
-            .text(&cpu, "device_type", "cpu")
-            .cells(&cpu, "reg", &[index]);
+        tree = tree.text(&cpu, "device_type", "cpu").cells(&cpu, "reg", &[index]);
     }
     with(&tree.blob(), |machine| {
         assert_eq!((machine.cpus.len(), machine.cpus_left_out), (8, 3));
@@ -262,9 +212,7 @@ fn more_cpus_than_fit_are_counted() {
 
 #[test]
 fn several_redistributor_regions_are_read() {
-    let reg = [
-        0, 0x800_0000, 0, 0x1_0000, 0, 0x80a_0000, 0, 0x2_0000, 1, 0, 0, 0x4_0000,
-    ];
+    let reg = [0, 0x800_0000, 0, 0x1_0000, 0, 0x80a_0000, 0, 0x2_0000, 1, 0, 0, 0x4_0000];
     let tree = virt()
         .cells(GIC, "#redistributor-regions", &[2])
         .cells(GIC, "redistributor-stride", &[0, 0x4_0000])
@@ -310,22 +258,11 @@ fn an_older_gic_and_cpu_say_what_to_change() {
 #[test]
 fn timer_interrupts_follow_their_names() {
     let tree = virt()
-        .cells(
-            "/timer",
-            "interrupts",
-            &[1, 10, 4, 1, 11, 4, 1, 14, 4, 1, 13, 4],
-        )
-        .text(
-            "/timer",
-            "interrupt-names",
-            "hyp-phys\0virt\0phys\0sec-phys",
-        );
+        .cells("/timer", "interrupts", &[1, 10, 4, 1, 11, 4, 1, 14, 4, 1, 13, 4])
+        .text("/timer", "interrupt-names", "hyp-phys\0virt\0phys\0sec-phys");
     with(&tree.blob(), |machine| {
         assert_eq!((machine.timer.virt, machine.timer.hypervisor), (27, 26));
-        assert_eq!(
-            (machine.timer.physical, machine.timer.secure_physical),
-            (30, 29)
-        );
+        assert_eq!((machine.timer.physical, machine.timer.secure_physical), (30, 29));
     });
     assert_eq!(
         error(&virt().cells("/timer", "interrupts", &[1, 13, 4, 1, 14, 4])),
@@ -341,11 +278,7 @@ fn interrupts_may_name_their_controller_and_have_four_cells() {
         .cells(GIC, "interrupts", &[1, 9, 4, 0])
         .without(UART, "interrupts")
         .cells(UART, "interrupts-extended", &[0x8005, 2, 3, 4, 0])
-        .cells(
-            "/timer",
-            "interrupts",
-            &[1, 13, 4, 0, 1, 14, 4, 0, 3, 1, 4, 0, 1, 10, 4, 0],
-        );
+        .cells("/timer", "interrupts", &[1, 13, 4, 0, 1, 14, 4, 0, 3, 1, 4, 0, 1, 10, 4, 0]);
     with(&tree.blob(), |machine| {
         assert_eq!((machine.gic.maintenance, machine.console.intid), (25, 4099));
         assert_eq!((machine.timer.virt, machine.timer.hypervisor), (1057, 26));
@@ -362,32 +295,18 @@ fn reserved_memory_is_listed() {
         .cells("/reserved-memory", "#address-cells", &[2])
         .cells("/reserved-memory", "#size-cells", &[2])
         .bytes("/reserved-memory", "ranges", &[])
-        .cells(
-            "/reserved-memory/tz@41000000",
-            "reg",
-            &[0, 0x4100_0000, 0, 0x1000],
-        )
+        .cells("/reserved-memory/tz@41000000", "reg", &[0, 0x4100_0000, 0, 0x1000])
         .cells("/reserved-memory/cma", "size", &[0, 0x100_0000])
-        .cells(
-            "/reserved-memory/off@42000000",
-            "reg",
-            &[0, 0x4200_0000, 0, 0x1000],
-        )
+        .cells("/reserved-memory/off@42000000", "reg", &[0, 0x4200_0000, 0, 0x1000])
         .text("/reserved-memory/off@42000000", "status", "disabled");
     let blob = tree.blob_with_reservations(&[(0x4000_0000, 0x800)]);
     with(&blob, |machine| {
-        assert_eq!(
-            *machine.reserved,
-            [region(0x4000_0000, 0x800), region(0x4100_0000, 0x1000)]
-        );
+        assert_eq!(*machine.reserved, [region(0x4000_0000, 0x800), region(0x4100_0000, 0x1000)]);
         let claimed = [region(0x4000_0c00, 0x401), region(0x4100_1000, 0)];
         let usable: Vec<_> = machine.usable_ram(&claimed).collect();
         assert_eq!(
             usable,
-            [
-                region(0x4000_2000, 0xff_e000),
-                region(0x4100_1000, 0x7eff_f000)
-            ],
+            [region(0x4000_2000, 0xff_e000), region(0x4100_1000, 0x7eff_f000)],
             "pages touched by a reservation or a claim are left out"
         );
     });
@@ -408,15 +327,9 @@ fn ram_faults_are_named() {
     let none = "/: found no usable node of this kind, \
                 wanted device_type \"memory\" with a size above 0";
     assert_eq!(memory(&[0, 0x4000_0000, 0, 0]), none);
-    assert_eq!(
-        error(&virt().without("/memory@40000000", "device_type")),
-        none
-    );
+    assert_eq!(error(&virt().without("/memory@40000000", "device_type")), none);
     let many: Vec<u32> = (0..33).flat_map(|index| [index, 0, 0, 0x1000]).collect();
-    assert_eq!(
-        memory(&many),
-        "/memory@40000000: reg: found more RAM regions, wanted at most 16"
-    );
+    assert_eq!(memory(&many), "/memory@40000000: reg: found more RAM regions, wanted at most 16");
 }
 
 /// The same by counting pages one by one, for small addresses.

@@ -26,23 +26,14 @@ fn a_waiter_waits_for_the_guest_that_it_saw_only() {
     let presence = Presence::new();
     let at_el2 = presence.snapshot();
     assert!(presence.enter());
-    assert!(
-        presence.is_out_or_moved(at_el2),
-        "it entered after the change"
-    );
+    assert!(presence.is_out_or_moved(at_el2), "it entered after the change");
     let in_guest = presence.snapshot();
     assert!(!presence.is_out_or_moved(in_guest));
     presence.leave();
     assert!(presence.is_out_or_moved(in_guest));
     assert!(presence.enter());
-    assert!(
-        presence.is_out_or_moved(in_guest),
-        "another stay in the guest"
-    );
+    assert!(presence.is_out_or_moved(in_guest), "another stay in the guest");
     presence.leave();
     assert!(presence.sleep());
-    assert!(
-        presence.is_out_or_moved(presence.snapshot()),
-        "asleep is not in a guest"
-    );
+    assert!(presence.is_out_or_moved(presence.snapshot()), "asleep is not in a guest");
 }

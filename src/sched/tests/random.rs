@@ -11,11 +11,7 @@ const SLICE: u64 = 1000;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Add {
-        weight: u32,
-        affinity: u8,
-        dedicated: Option<usize>,
-    },
+    Add { weight: u32, affinity: u8, dedicated: Option<usize> },
     Start(usize),
     Wake(usize),
     Pick(usize),
@@ -70,14 +66,7 @@ impl World {
         for cpu in &mut queue.pcpus {
             cpu.clock = (1 << 62) - 5000;
         }
-        Self {
-            queue,
-            now: 0,
-            ids,
-            unaware: 0,
-            obliged: 0,
-            tokens: Vec::new(),
-        }
+        Self { queue, now: 0, ids, unaware: 0, obliged: 0, tokens: Vec::new() }
     }
 
     fn id(&self, index: usize) -> EntityId {
@@ -98,11 +87,7 @@ impl World {
                 self.now += ticks;
                 return;
             }
-            Op::Add {
-                weight,
-                affinity,
-                dedicated,
-            } => {
+            Op::Add { weight, affinity, dedicated } => {
                 if self.ids.len() < 8
                     && let Ok(id) = self.queue.add(weight, affinity, dedicated)
                 {
@@ -138,11 +123,7 @@ impl World {
         self.unaware &= !(1 << pcpu);
         self.obliged &= !(1 << pcpu);
         let kick = match pick {
-            Pick::Run {
-                id,
-                slice_end,
-                kick,
-            } => {
+            Pick::Run { id, slice_end, kick } => {
                 self.tokens.retain(|&token| token != id);
                 self.unaware |= u8::from(slice_end.is_none()) << pcpu;
                 kick
@@ -163,9 +144,7 @@ impl World {
             0 => Reason::Yield,
             1 => Reason::Preempted,
             2 => Reason::Block { deadline: None },
-            3 => Reason::Block {
-                deadline: Some(self.now + SLICE),
-            },
+            3 => Reason::Block { deadline: Some(self.now + SLICE) },
             4 => Reason::Off,
             _ => Reason::Pause,
         };
@@ -209,10 +188,7 @@ impl World {
             if entity.state == State::Ready {
                 let unaware = entity.allowed & self.unaware;
                 let hope = unaware == 0 || self.obliged != 0;
-                assert!(
-                    hope,
-                    "slot {slot} is Ready, but nobody will tell pCPUs {unaware:#b}"
-                );
+                assert!(hope, "slot {slot} is Ready, but nobody will tell pCPUs {unaware:#b}");
             }
             assert!(entity.timer.is_none() || entity.state == State::Blocked);
         }

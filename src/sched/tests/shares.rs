@@ -17,10 +17,7 @@ struct Script {
     sleep: u64,
 }
 
-const HOG: Script = Script {
-    run: u64::MAX,
-    sleep: 0,
-};
+const HOG: Script = Script { run: u64::MAX, sleep: 0 };
 
 struct Actor {
     id: EntityId,
@@ -49,16 +46,8 @@ impl Sim {
     fn new(pcpus: usize) -> Self {
         let queue = RunQueue::new(pcpus, SLICE).unwrap();
         // Pending kicks stand for the first pick of each pCPU.
-        let cpu = Cpu {
-            runs: None,
-            kick_at: Some(0),
-        };
-        Self {
-            queue,
-            now: 0,
-            cpus: std::vec![cpu; pcpus],
-            actors: Vec::new(),
-        }
+        let cpu = Cpu { runs: None, kick_at: Some(0) };
+        Self { queue, now: 0, cpus: std::vec![cpu; pcpus], actors: Vec::new() }
     }
 
     fn add(
@@ -71,13 +60,7 @@ impl Sim {
         let id = self.queue.add(weight, affinity, dedicated).unwrap();
         let kick = self.queue.start(id, self.now).unwrap();
         let waits_since = Some(self.now);
-        self.actors.push(Actor {
-            id,
-            script,
-            left: script.run,
-            worst_wait: 0,
-            waits_since,
-        });
+        self.actors.push(Actor { id, script, left: script.run, worst_wait: 0, waits_since });
         self.deliver(kick);
         self.actors.len() - 1
     }
@@ -99,18 +82,15 @@ impl Sim {
     /// When `pcpu` next has something to do.
     fn next(&self, pcpu: usize) -> u64 {
         let cpu = &self.cpus[pcpu];
-        let sleeps_at = cpu
-            .runs
-            .map(|(actor, since)| since.saturating_add(self.actors[actor].left));
+        let sleeps_at =
+            cpu.runs.map(|(actor, since)| since.saturating_add(self.actors[actor].left));
         let events = [cpu.kick_at, self.queue.next_event(pcpu), sleeps_at];
         events.into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
     fn run_until(&mut self, end: u64) {
         loop {
-            let pcpu = (0..self.cpus.len())
-                .min_by_key(|&pcpu| self.next(pcpu))
-                .unwrap();
+            let pcpu = (0..self.cpus.len()).min_by_key(|&pcpu| self.next(pcpu)).unwrap();
             let at = self.next(pcpu);
             if at > end {
                 self.now = end;
@@ -136,9 +116,7 @@ impl Sim {
             if asleep || reschedule {
                 let reason = if asleep {
                     actor.left = actor.script.run;
-                    Reason::Block {
-                        deadline: Some(self.now + actor.script.sleep),
-                    }
+                    Reason::Block { deadline: Some(self.now + actor.script.sleep) }
                 } else {
                     actor.left = actor.left.saturating_sub(self.now - since);
                     Reason::Preempted
@@ -177,10 +155,7 @@ impl Sim {
     fn ran(&self, index: usize) -> u64 {
         let charged = self.queue.account(self.actors[index].id).unwrap().run;
         let running = self.cpus.iter().filter_map(|cpu| cpu.runs);
-        let since = running
-            .filter(|&(actor, _)| actor == index)
-            .map(|(_, since)| since)
-            .next();
+        let since = running.filter(|&(actor, _)| actor == index).map(|(_, since)| since).next();
         charged + since.map_or(0, |since| self.now - since)
     }
 
@@ -192,10 +167,7 @@ impl Sim {
             let got = (self.ran(index) - before[index]) as f64 * 100.0 / ticks as f64;
             // Five per cent of the share, and what a single slice amounts to.
             let slack = wanted * 0.05 + SLICE as f64 * 100.0 / ticks as f64;
-            assert!(
-                (got - wanted).abs() <= slack,
-                "actor {index}: {got:.1} %, wanted {wanted} %"
-            );
+            assert!((got - wanted).abs() <= slack, "actor {index}: {got:.1} %, wanted {wanted} %");
         }
     }
 }
@@ -290,23 +262,11 @@ fn a_sleeper_is_served_soon_and_gets_no_more_than_it_asks() {
     for _ in 0..3 {
         sim.hog(100, 0xff);
     }
-    let sleeper = sim.add(
-        100,
-        0xff,
-        None,
-        Script {
-            run: SLICE / 10,
-            sleep: SLICE * 2,
-        },
-    );
+    let sleeper = sim.add(100, 0xff, None, Script { run: SLICE / 10, sleep: SLICE * 2 });
     sim.run_until(10 * SLICE);
     sim.actors[sleeper].worst_wait = 0;
     sim.expect(LONG, &[31.7, 31.7, 31.7, 4.8]);
-    assert!(
-        sim.actors[sleeper].worst_wait <= SLICE,
-        "waited {}",
-        sim.actors[sleeper].worst_wait
-    );
+    assert!(sim.actors[sleeper].worst_wait <= SLICE, "waited {}", sim.actors[sleeper].worst_wait);
 }
 
 #[test]
@@ -322,39 +282,15 @@ fn a_long_sleep_earns_no_monopoly() {
 fn sleeping_a_little_is_no_trick_to_get_more() {
     let mut sim = Sim::new(1);
     sim.hog(100, 0xff);
-    let tricky = sim.add(
-        100,
-        0xff,
-        None,
-        Script {
-            run: SLICE / 2,
-            sleep: 100,
-        },
-    );
+    let tricky = sim.add(100, 0xff, None, Script { run: SLICE / 2, sleep: 100 });
     sim.run_until(LONG);
-    assert!(
-        sim.ran(tricky) * 100 <= LONG * 55,
-        "{} of {LONG}",
-        sim.ran(tricky)
-    );
+    assert!(sim.ran(tricky) * 100 <= LONG * 55, "{} of {LONG}", sim.ran(tricky));
     // And alternating long sleeps with long runs is none either.
     let mut sim = Sim::new(1);
     sim.hog(100, 0xff);
-    let tricky = sim.add(
-        100,
-        0xff,
-        None,
-        Script {
-            run: 6 * SLICE,
-            sleep: 2 * SLICE,
-        },
-    );
+    let tricky = sim.add(100, 0xff, None, Script { run: 6 * SLICE, sleep: 2 * SLICE });
     sim.run_until(LONG);
-    assert!(
-        sim.ran(tricky) * 100 <= LONG * 55,
-        "{} of {LONG}",
-        sim.ran(tricky)
-    );
+    assert!(sim.ran(tricky) * 100 <= LONG * 55, "{} of {LONG}", sim.ran(tricky));
 }
 
 #[test]
@@ -363,20 +299,12 @@ fn nobody_waits_for_ever_among_many() {
     for index in 0..12u32 {
         let affinity = [0xff, 1, 3, 6][index as usize % 4];
         let sleep = [0, SLICE / 3, 5 * SLICE][index as usize % 3];
-        let run = if sleep == 0 {
-            u64::MAX
-        } else {
-            u64::from(index + 1) * SLICE / 5
-        };
+        let run = if sleep == 0 { u64::MAX } else { u64::from(index + 1) * SLICE / 5 };
         sim.add(50 + index * 37, affinity, None, Script { run, sleep });
     }
     sim.run_until(LONG);
     for (index, actor) in sim.actors.iter().enumerate() {
-        assert!(
-            actor.worst_wait < 60 * SLICE,
-            "actor {index} waited {}",
-            actor.worst_wait
-        );
+        assert!(actor.worst_wait < 60 * SLICE, "actor {index} waited {}", actor.worst_wait);
         assert!(sim.ran(index) > 0);
     }
 }

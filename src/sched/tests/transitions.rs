@@ -16,11 +16,7 @@ fn add(queue: &mut RunQueue) -> EntityId {
 /// Picks on `pcpu`, expecting an entity.
 fn run(queue: &mut RunQueue, pcpu: usize, now: u64) -> (EntityId, Option<u64>, Kick) {
     match queue.pick(pcpu, now).unwrap() {
-        Pick::Run {
-            id,
-            slice_end,
-            kick,
-        } => (id, slice_end, kick),
+        Pick::Run { id, slice_end, kick } => (id, slice_end, kick),
         Pick::Idle { .. } => panic!("pCPU {pcpu} found nothing at {now}"),
     }
 }
@@ -33,14 +29,8 @@ const BLOCK: Reason = Reason::Block { deadline: None };
 
 #[test]
 fn the_number_of_pcpus_is_one_to_eight() {
-    assert_eq!(
-        RunQueue::new(0, 1).unwrap_err(),
-        SchedError::PcpuCount { found: 0 }
-    );
-    assert_eq!(
-        RunQueue::new(9, 1).unwrap_err(),
-        SchedError::PcpuCount { found: 9 }
-    );
+    assert_eq!(RunQueue::new(0, 1).unwrap_err(), SchedError::PcpuCount { found: 0 });
+    assert_eq!(RunQueue::new(9, 1).unwrap_err(), SchedError::PcpuCount { found: 9 });
     assert!(RunQueue::new(8, 1).is_ok());
 }
 
@@ -50,21 +40,11 @@ fn an_entity_runs_only_after_start() {
     let a = add(&mut q);
     idle(&mut q, 0, 0);
     assert_eq!(q.state(a), Ok(State::Off));
-    assert_eq!(
-        q.start(a, 1).unwrap().reschedule,
-        1,
-        "an idle pCPU is kicked"
-    );
+    assert_eq!(q.start(a, 1).unwrap().reschedule, 1, "an idle pCPU is kicked");
     assert_eq!(run(&mut q, 0, 2).0, a);
     assert_eq!(q.state(a), Ok(State::Running(0)));
     assert_eq!(q.running(0), Some(a));
-    assert!(matches!(
-        q.start(a, 3),
-        Err(SchedError::InvalidTransition {
-            operation: "start",
-            ..
-        })
-    ));
+    assert!(matches!(q.start(a, 3), Err(SchedError::InvalidTransition { operation: "start", .. })));
 }
 
 #[test]
@@ -81,13 +61,7 @@ fn who_runs_alone_needs_no_timer_and_hears_of_company() {
     q.start(a, 0).unwrap();
     assert_eq!(run(&mut q, 0, 0).1, None);
     assert_eq!(q.next_event(0), None);
-    assert_eq!(
-        q.start(b, 50).unwrap(),
-        Kick {
-            reschedule: 1,
-            notice: 0
-        }
-    );
+    assert_eq!(q.start(b, 50).unwrap(), Kick { reschedule: 1, notice: 0 });
     assert_eq!(q.put(0, a, 60, Reason::Preempted), Ok(State::Ready));
     let (id, end, _) = run(&mut q, 0, 60);
     assert_eq!((id, end), (b, Some(60 + SLICE)), "the newcomer goes first");
@@ -102,18 +76,10 @@ fn the_loser_of_a_pick_is_offered_to_an_idle_pcpu() {
     q.start(a, 0).unwrap();
     run(&mut q, 0, 0);
     idle(&mut q, 1, 0);
-    assert_eq!(
-        q.start(pinned, 10).unwrap().reschedule,
-        1,
-        "it may run on pCPU 0 only"
-    );
+    assert_eq!(q.start(pinned, 10).unwrap().reschedule, 1, "it may run on pCPU 0 only");
     q.put(0, a, 11, Reason::Preempted).unwrap();
     let (id, _, kick) = run(&mut q, 0, 11);
-    assert_eq!(
-        (id, kick.reschedule),
-        (pinned, 2),
-        "pCPU 1 is free for the other"
-    );
+    assert_eq!((id, kick.reschedule), (pinned, 2), "pCPU 1 is free for the other");
     assert_eq!(run(&mut q, 1, 12).0, a);
 }
 
@@ -136,29 +102,15 @@ fn a_wake_up_of_a_running_entity_leaves_a_token_and_a_notice() {
     let a = add(&mut q);
     q.start(a, 0).unwrap();
     run(&mut q, 0, 0);
-    assert_eq!(
-        q.wake(a, 1).unwrap(),
-        Kick {
-            reschedule: 0,
-            notice: 1
-        }
-    );
-    assert_eq!(
-        q.put(0, a, 2, BLOCK),
-        Ok(State::Ready),
-        "the token keeps it from sleeping"
-    );
+    assert_eq!(q.wake(a, 1).unwrap(), Kick { reschedule: 0, notice: 1 });
+    assert_eq!(q.put(0, a, 2, BLOCK), Ok(State::Ready), "the token keeps it from sleeping");
     run(&mut q, 0, 2);
     assert_eq!(q.put(0, a, 3, BLOCK), Ok(State::Blocked), "once");
     q.wake(a, 4).unwrap();
     run(&mut q, 0, 4);
     q.wake(a, 5).unwrap();
     assert_eq!(q.acknowledge(a), Ok(true));
-    assert_eq!(
-        q.put(0, a, 6, BLOCK),
-        Ok(State::Blocked),
-        "an acknowledged token is gone"
-    );
+    assert_eq!(q.put(0, a, 6, BLOCK), Ok(State::Blocked), "an acknowledged token is gone");
 }
 
 #[test]
@@ -167,15 +119,7 @@ fn a_deadline_wakes_on_the_pcpu_that_blocked() {
     let a = add(&mut q);
     q.start(a, 0).unwrap();
     run(&mut q, 1, 0);
-    q.put(
-        1,
-        a,
-        5,
-        Reason::Block {
-            deadline: Some(100),
-        },
-    )
-    .unwrap();
+    q.put(1, a, 5, Reason::Block { deadline: Some(100) }).unwrap();
     idle(&mut q, 1, 5);
     assert_eq!((q.next_event(0), q.next_event(1)), (None, Some(100)));
     assert!(q.expire(1, 99).unwrap().is_none());
@@ -189,10 +133,7 @@ fn a_deadline_that_has_passed_does_not_block() {
     let a = add(&mut q);
     q.start(a, 0).unwrap();
     run(&mut q, 0, 0);
-    assert_eq!(
-        q.put(0, a, 9, Reason::Block { deadline: Some(9) }),
-        Ok(State::Ready)
-    );
+    assert_eq!(q.put(0, a, 9, Reason::Block { deadline: Some(9) }), Ok(State::Ready));
 }
 
 #[test]
@@ -201,15 +142,7 @@ fn a_wake_up_cancels_the_deadline() {
     let a = add(&mut q);
     q.start(a, 0).unwrap();
     run(&mut q, 0, 0);
-    q.put(
-        0,
-        a,
-        1,
-        Reason::Block {
-            deadline: Some(100),
-        },
-    )
-    .unwrap();
+    q.put(0, a, 1, Reason::Block { deadline: Some(100) }).unwrap();
     idle(&mut q, 0, 1);
     q.wake(a, 2).unwrap();
     assert_eq!(q.next_event(0), None);
@@ -223,22 +156,11 @@ fn the_farthest_deadline_is_just_far() {
     for (id, deadline) in [(a, u64::MAX), (b, 50)] {
         q.start(id, 0).unwrap();
         assert_eq!(run(&mut q, 0, 0).0, id);
-        q.put(
-            0,
-            id,
-            1,
-            Reason::Block {
-                deadline: Some(deadline),
-            },
-        )
-        .unwrap();
+        q.put(0, id, 1, Reason::Block { deadline: Some(deadline) }).unwrap();
     }
     assert_eq!(q.next_event(0), Some(50));
     q.expire(0, 60).unwrap();
-    assert_eq!(
-        (q.state(a), q.state(b)),
-        (Ok(State::Blocked), Ok(State::Ready))
-    );
+    assert_eq!((q.state(a), q.state(b)), (Ok(State::Blocked), Ok(State::Ready)));
 }
 
 #[test]
@@ -248,8 +170,7 @@ fn expiry_is_bounded_and_asks_to_be_called_again() {
         let id = add(&mut q);
         q.start(id, 0).unwrap();
         run(&mut q, 0, 0);
-        q.put(0, id, 1, Reason::Block { deadline: Some(50) })
-            .unwrap();
+        q.put(0, id, 1, Reason::Block { deadline: Some(50) }).unwrap();
     }
     let mut calls = 0;
     while q.next_event(0).is_some_and(|at| at <= 60) {
@@ -273,11 +194,7 @@ fn a_slice_ends_only_where_somebody_waits() {
     assert!(q.stop(other).unwrap().is_none());
     assert!(q.expire(0, end).unwrap().is_none(), "nobody waits any more");
     assert_eq!(q.next_event(0), None);
-    assert_eq!(
-        q.start(other, end).unwrap().reschedule,
-        1,
-        "and then somebody does again"
-    );
+    assert_eq!(q.start(other, end).unwrap().reschedule, 1, "and then somebody does again");
 }
 
 #[test]
@@ -311,20 +228,13 @@ fn pause_holds_and_resume_lets_go() {
     assert_eq!(q.resume(a, 2).unwrap().reschedule, 1);
     run(&mut q, 0, 2);
     assert_eq!(q.pause(a).unwrap().reschedule, 1);
-    assert!(
-        q.resume(a, 3).unwrap().is_none(),
-        "withdrawn before it took effect"
-    );
+    assert!(q.resume(a, 3).unwrap().is_none(), "withdrawn before it took effect");
     assert_eq!(q.put(0, a, 4, Reason::Preempted), Ok(State::Ready));
     run(&mut q, 0, 4);
     q.pause(a).unwrap();
     q.stop(a).unwrap();
     q.pause(a).unwrap();
-    assert_eq!(
-        q.put(0, a, 5, Reason::Preempted),
-        Ok(State::Off),
-        "a stop outlasts a pause"
-    );
+    assert_eq!(q.put(0, a, 5, Reason::Preempted), Ok(State::Off), "a stop outlasts a pause");
 }
 
 #[test]
@@ -333,16 +243,11 @@ fn pausing_a_blocked_entity_forgets_its_deadline() {
     let a = add(&mut q);
     q.start(a, 0).unwrap();
     run(&mut q, 0, 0);
-    q.put(0, a, 1, Reason::Block { deadline: Some(50) })
-        .unwrap();
+    q.put(0, a, 1, Reason::Block { deadline: Some(50) }).unwrap();
     q.pause(a).unwrap();
     assert_eq!(q.next_event(0), None);
     q.resume(a, 2).unwrap();
-    assert_eq!(
-        q.state(a),
-        Ok(State::Ready),
-        "it looks again whether it must wait"
-    );
+    assert_eq!(q.state(a), Ok(State::Ready), "it looks again whether it must wait");
 }
 
 #[test]
@@ -361,15 +266,9 @@ fn misuse_is_an_error_value() {
     let mut q = queue(2);
     let a = add(&mut q);
     assert_eq!(q.add(0, 1, None), Err(SchedError::ZeroWeight));
-    let none = SchedError::NoPcpuAllowed {
-        affinity: 0xfc,
-        usable: 3,
-    };
+    let none = SchedError::NoPcpuAllowed { affinity: 0xfc, usable: 3 };
     assert_eq!(q.add(1, 0xfc, None), Err(none));
-    assert_eq!(
-        q.pick(2, 0),
-        Err(SchedError::NoSuchPcpu { pcpu: 2, pcpus: 2 })
-    );
+    assert_eq!(q.pick(2, 0), Err(SchedError::NoSuchPcpu { pcpu: 2, pcpus: 2 }));
     assert!(q.put(0, a, 0, Reason::Yield).is_err());
     q.start(a, 0).unwrap();
     run(&mut q, 0, 0);
@@ -384,19 +283,11 @@ fn a_dedicated_entity_owns_its_pcpu() {
     q.start(shared, 0).unwrap();
     assert_eq!(run(&mut q, 1, 0).0, shared);
     let owner = q.add(100, 0xff, Some(1)).unwrap();
-    assert_eq!(
-        q.start(owner, 1).unwrap().reschedule,
-        2,
-        "who sits there must go"
-    );
+    assert_eq!(q.start(owner, 1).unwrap().reschedule, 2, "who sits there must go");
     idle(&mut q, 0, 1);
     q.put(1, shared, 2, Reason::Preempted).unwrap();
     let (id, end, kick) = run(&mut q, 1, 2);
-    assert_eq!(
-        (id, end, kick.reschedule),
-        (owner, None, 1),
-        "and finds pCPU 0"
-    );
+    assert_eq!((id, end, kick.reschedule), (owner, None, 1), "and finds pCPU 0");
     run(&mut q, 0, 3);
     let another = add(&mut q);
     assert_eq!(q.start(another, 4).unwrap().reschedule, 1);
@@ -409,22 +300,13 @@ fn a_dedicated_entity_owns_its_pcpu() {
 fn a_dedication_that_cannot_be_is_refused() {
     let mut q = queue(3);
     let pinned = q.add(100, 1 << 2, None).unwrap();
-    let strands = SchedError::DedicatedStrands {
-        pcpu: 2,
-        id: pinned,
-    };
+    let strands = SchedError::DedicatedStrands { pcpu: 2, id: pinned };
     assert_eq!(q.add(1, 0xff, Some(2)), Err(strands));
     q.add(1, 0xff, Some(0)).unwrap();
-    assert_eq!(
-        q.add(1, 0xff, Some(0)),
-        Err(SchedError::DedicatedTaken { pcpu: 0 })
-    );
+    assert_eq!(q.add(1, 0xff, Some(0)), Err(SchedError::DedicatedTaken { pcpu: 0 }));
     q.remove(pinned).unwrap();
     let last = q.add(1, 0xff, Some(2)).unwrap();
-    assert_eq!(
-        q.add(1, 0xff, Some(1)),
-        Err(SchedError::DedicatedLeavesNone { pcpu: 1 })
-    );
+    assert_eq!(q.add(1, 0xff, Some(1)), Err(SchedError::DedicatedLeavesNone { pcpu: 1 }));
     assert!(q.add(1, 1 << 2, None).is_err());
     q.remove(last).unwrap();
     assert!(q.add(1, 1 << 2, None).is_ok(), "shared again");
@@ -438,11 +320,7 @@ fn a_change_of_affinity_moves() {
     q.start(a, 0).unwrap();
     run(&mut q, 0, 0);
     idle(&mut q, 1, 0);
-    assert_eq!(
-        q.set_affinity(a, 2).unwrap().reschedule,
-        1,
-        "it must leave pCPU 0"
-    );
+    assert_eq!(q.set_affinity(a, 2).unwrap().reschedule, 1, "it must leave pCPU 0");
     q.put(0, a, 5, Reason::Preempted).unwrap();
     assert!(matches!(q.pick(0, 5).unwrap(), Pick::Idle { kick } if kick.reschedule == 2));
     assert_eq!(run(&mut q, 1, 6).0, a);

@@ -97,9 +97,7 @@ pub struct Limits {
 impl Limits {
     /// The mask of all pCPUs.
     fn all(&self) -> u8 {
-        u8::MAX
-            .checked_shr(8u32.saturating_sub(self.pcpus as u32))
-            .unwrap_or(0)
+        u8::MAX.checked_shr(8u32.saturating_sub(self.pcpus as u32)).unwrap_or(0)
     }
 
     /// The MiB of RAM that fit between its base and the end of the IPA space.
@@ -168,13 +166,9 @@ impl<'a> Description<'a> {
         let number = |name, least: u64, most: u64| {
             let value = node.optional(name, "one cell", |property| property.u32())?;
             match value {
-                Some(found) if !(least..=most).contains(&found.into()) => Err(Fault::Number {
-                    node,
-                    property: name,
-                    found: found.into(),
-                    least,
-                    most,
-                }),
+                Some(found) if !(least..=most).contains(&found.into()) => {
+                    Err(Fault::Number { node, property: name, found: found.into(), least, most })
+                }
                 value => Ok(value),
             }
         };
@@ -200,9 +194,7 @@ impl<'a> Description<'a> {
             entry_address: address("entry-address")?,
             initrd: self.image(node, "initrd")?,
             device_tree: self.image(node, "device-tree")?,
-            bootargs: node
-                .optional("bootargs", "one string", Property::string)?
-                .unwrap_or(""),
+            bootargs: node.optional("bootargs", "one string", Property::string)?.unwrap_or(""),
             share: number("share", 1, MAX_SHARE.into())?.unwrap_or(100),
             affinity: affinity(node, cpus, limits)?,
             dedicated: flag("dedicated")?,
@@ -221,11 +213,9 @@ impl<'a> Description<'a> {
         let Some(image) = image.filter(|image| images.is_some() && image.parent() == images) else {
             return Err(node.odd(name, "a reference to a node in /images").into());
         };
-        let data = image.required(
-            "data",
-            "a file's bytes, as /incbin/(\"file\")",
-            |property| (!property.bytes().is_empty()).then_some(property.bytes()),
-        )?;
+        let data = image.required("data", "a file's bytes, as /incbin/(\"file\")", |property| {
+            (!property.bytes().is_empty()).then_some(property.bytes())
+        })?;
         Ok(Some(data))
     }
 }
@@ -268,13 +258,9 @@ const KNOWN: [&str; 17] = [
 
 /// A property that is misspelt would silently leave its default in force, so none is let pass.
 fn check_known(node: Node<'_>) -> Result<(), Fault<'_>> {
-    let unknown = node
-        .properties()
-        .find(|property| !KNOWN.contains(&property.name()));
+    let unknown = node.properties().find(|property| !KNOWN.contains(&property.name()));
     if let Some(property) = unknown {
-        let nearest = KNOWN
-            .iter()
-            .min_by_key(|known| distance(known, property.name()));
+        let nearest = KNOWN.iter().min_by_key(|known| distance(known, property.name()));
         let nearest = nearest.filter(|known| distance(known, property.name()) <= known.len() / 2);
         return Err(Fault::Unknown(node, property, nearest.copied()));
     }
@@ -320,21 +306,14 @@ fn affinity<'a>(
     let mut masks = [limits.all(); MAX_VCPUS];
     let wanted = "one mask for each vCPU, or one for all";
     let cells = node.optional("affinity", wanted, |property| {
-        property
-            .cells()
-            .filter(|cells| cells.len() == 1 || cells.len() == cpus)
+        property.cells().filter(|cells| cells.len() == 1 || cells.len() == cpus)
     })?;
     let Some(cells) = cells else { return Ok(masks) };
     for (vcpu, (mask, cell)) in masks.iter_mut().zip(cells.cycle()).take(cpus).enumerate() {
         // A mask may name pCPUs that this machine lacks, but not only such.
         *mask &= cell as u8;
         if *mask == 0 {
-            return Err(Fault::Affinity {
-                node,
-                vcpu,
-                found: cell,
-                pcpus: limits.pcpus,
-            });
+            return Err(Fault::Affinity { node, vcpu, found: cell, pcpus: limits.pcpus });
         }
     }
     Ok(masks)

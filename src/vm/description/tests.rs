@@ -7,11 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::platform::fdt::testing::{Blob, Tree, cases, spoiled};
 
-pub(super) const LIMITS: Limits = Limits {
-    pcpus: 4,
-    memory: 1 << 30,
-    ipa_bits: 40,
-};
+pub(super) const LIMITS: Limits = Limits { pcpus: 4, memory: 1 << 30, ipa_bits: 40 };
 
 /// A description with two VMs that have all that they must.
 pub(super) fn two() -> Tree {
@@ -25,9 +21,11 @@ pub(super) fn two() -> Tree {
 }
 
 pub(super) fn vm(tree: Tree, path: &str) -> Tree {
-    tree.text(path, "compatible", "mezzanine,vm")
-        .cells(path, "memory-mib", &[16])
-        .cells(path, "kernel", &[1])
+    tree.text(path, "compatible", "mezzanine,vm").cells(path, "memory-mib", &[16]).cells(
+        path,
+        "kernel",
+        &[1],
+    )
 }
 
 type Vms<'a> = Vec<Result<VmConfig<'a>, Fault<'a>>>;
@@ -66,14 +64,8 @@ fn defaults_hold_where_nothing_is_said() {
         assert_eq!((alpha.name, alpha.cpus, alpha.memory_mib), ("alpha", 1, 16));
         assert_eq!(alpha.memory(), 16 << 20);
         assert_eq!(alpha.kernel, [0xd5; 100]);
-        assert_eq!(
-            (alpha.format, alpha.load_address, alpha.entry_address),
-            (None, None, None)
-        );
-        assert_eq!(
-            (alpha.initrd, alpha.device_tree, alpha.bootargs),
-            (None, None, "")
-        );
+        assert_eq!((alpha.format, alpha.load_address, alpha.entry_address), (None, None, None));
+        assert_eq!((alpha.initrd, alpha.device_tree, alpha.bootargs), (None, None, ""));
         assert_eq!((alpha.share, alpha.affinity), (100, [0b1111; MAX_VCPUS]));
         assert!(!alpha.dedicated && alpha.autostart);
         assert_eq!(vms[1].as_ref().unwrap().name, "beta");
@@ -100,15 +92,8 @@ fn every_property_is_read() {
         assert_eq!(alpha.load_address, Some(0x4010_0000));
         assert_eq!(alpha.entry_address, Some(0x4010_0004));
         assert_eq!(alpha.initrd.map(<[u8]>::len), Some(5000));
-        assert_eq!(
-            (alpha.bootargs, alpha.share),
-            ("console=ttyAMA0 quiet", 250)
-        );
-        assert_eq!(
-            alpha.affinity[..2],
-            [1, 0b1010],
-            "without the pCPU that beta owns"
-        );
+        assert_eq!((alpha.bootargs, alpha.share), ("console=ttyAMA0 quiet", 250));
+        assert_eq!(alpha.affinity[..2], [1, 0b1010], "without the pCPU that beta owns");
         assert!(!alpha.autostart);
         let beta = vms[1].as_ref().unwrap();
         assert!(beta.dedicated);
@@ -141,10 +126,7 @@ fn another_blob_is_no_description() {
     let found = "found \"linux,dummy-virt\", wanted \"mezzanine,vms\"";
     assert_eq!(wrong(&blob), format!("/: compatible: {found}"));
     let found = "found magic 0x1010101, wanted 0xd00dfeed";
-    assert_eq!(
-        wrong(&Blob::new(&[1; 64])),
-        format!("/: VM description: device tree: {found}")
-    );
+    assert_eq!(wrong(&Blob::new(&[1; 64])), format!("/: VM description: device tree: {found}"));
 }
 
 #[test]
@@ -162,10 +144,7 @@ fn nodes_that_are_neither_vm_nor_images_are_named() {
 
 #[test]
 fn disabled_vms_are_left_out() {
-    assert_eq!(
-        summary(&two().text("/alpha", "status", "disabled")),
-        ["beta"]
-    );
+    assert_eq!(summary(&two().text("/alpha", "status", "disabled")), ["beta"]);
     assert_eq!(fault(two().text("/alpha", "status", "okay")), "alpha");
     assert_eq!(
         fault(two().text("/alpha", "status", "off")),
@@ -184,14 +163,8 @@ fn names_are_checked() {
     let long = "x".repeat(31);
     assert_eq!(name(&long), long);
     assert_eq!(name("linux-6.1_rt"), "linux-6.1_rt");
-    assert_eq!(
-        name("vm@0"),
-        format!("/vm@0: name: found 4 bytes, {wanted}")
-    );
-    assert_eq!(
-        name("mezzanine"),
-        format!("/mezzanine: name: found 9 bytes, {wanted}")
-    );
+    assert_eq!(name("vm@0"), format!("/vm@0: name: found 4 bytes, {wanted}"));
+    assert_eq!(name("mezzanine"), format!("/mezzanine: name: found 9 bytes, {wanted}"));
 }
 
 #[test]
@@ -214,39 +187,20 @@ fn numbers_are_checked() {
     let cpus = |value: &[u32]| fault(two().cells("/alpha", "cpus", value));
     assert_eq!(cpus(&[0]), "/alpha: cpus: found 0, wanted 1 to 16");
     assert_eq!(cpus(&[17]), "/alpha: cpus: found 17, wanted 1 to 16");
-    assert_eq!(
-        cpus(&[1, 2]),
-        "/alpha: cpus: found <0x1 0x2>, wanted one cell"
-    );
+    assert_eq!(cpus(&[1, 2]), "/alpha: cpus: found <0x1 0x2>, wanted one cell");
     let share = |value| fault(two().cells("/alpha", "share", &[value]));
     assert_eq!(share(0), "/alpha: share: found 0, wanted 1 to 10000");
-    assert_eq!(
-        share(10_001),
-        "/alpha: share: found 10001, wanted 1 to 10000"
-    );
+    assert_eq!(share(10_001), "/alpha: share: found 10001, wanted 1 to 10000");
     assert_eq!(share(10_000), "alpha");
     let memory = |value| fault(two().cells("/alpha", "memory-mib", &[value]));
-    assert_eq!(
-        memory(0),
-        "/alpha: memory-mib: found 0, wanted 2 to 1047552"
-    );
-    assert_eq!(
-        memory(15),
-        "/alpha: memory-mib: found <0xf>, wanted an even number of MiB"
-    );
-    assert_eq!(
-        memory(2 << 20),
-        "/alpha: memory-mib: found 2097152, wanted 2 to 1047552"
-    );
+    assert_eq!(memory(0), "/alpha: memory-mib: found 0, wanted 2 to 1047552");
+    assert_eq!(memory(15), "/alpha: memory-mib: found <0xf>, wanted an even number of MiB");
+    assert_eq!(memory(2 << 20), "/alpha: memory-mib: found 2097152, wanted 2 to 1047552");
     assert_eq!(
         fault(two().without("/alpha", "memory-mib")),
         "/alpha: memory-mib: found no such property, wanted an even number of MiB"
     );
-    let narrow = Limits {
-        ipa_bits: 32,
-        memory: 1 << 40,
-        ..LIMITS
-    };
+    let narrow = Limits { ipa_bits: 32, memory: 1 << 40, ..LIMITS };
     let tree = two().cells("/alpha", "memory-mib", &[3074]);
     let found = "/alpha: memory-mib: found 3074, wanted 2 to 3072";
     assert_eq!(summary_on(&tree, &narrow), [found, "beta"]);
@@ -267,23 +221,15 @@ fn references_are_checked() {
         fault(two().without("/alpha", "kernel")),
         "/alpha: kernel: found no such property, wanted a reference to an image"
     );
-    let itself = two()
-        .cells("/alpha", "phandle", &[3])
-        .cells("/alpha", "initrd", &[3]);
+    let itself = two().cells("/alpha", "phandle", &[3]).cells("/alpha", "initrd", &[3]);
     let wanted = "wanted a reference to a node in /images";
-    assert_eq!(
-        fault(itself),
-        format!("/alpha: initrd: found <0x3>, {wanted}")
-    );
+    assert_eq!(fault(itself), format!("/alpha: initrd: found <0x3>, {wanted}"));
     let empty = two()
         .bytes("/images/none", "data", &[])
         .cells("/images/none", "phandle", &[4])
         .cells("/alpha", "initrd", &[4]);
     let wanted = "wanted a file's bytes, as /incbin/(\"file\")";
-    assert_eq!(
-        fault(empty),
-        format!("/images/none: data: found an empty value, {wanted}")
-    );
+    assert_eq!(fault(empty), format!("/images/none: data: found an empty value, {wanted}"));
 }
 
 #[test]
@@ -321,24 +267,13 @@ fn unknown_properties_are_named_with_the_nearest_known_one() {
         "/alpha: zzzzzzzzzzzz: found an empty value, wanted no such property"
     );
     assert_eq!(distance("kitten", "sitting"), 3);
-    assert_eq!(
-        (
-            distance("", "abc"),
-            distance("abc", ""),
-            distance("abc", "abc")
-        ),
-        (3, 3, 0)
-    );
+    assert_eq!((distance("", "abc"), distance("abc", ""), distance("abc", "abc")), (3, 3, 0));
 }
 
 #[test]
 fn affinities_are_checked() {
     let affinity = |value: &[u32]| {
-        fault(
-            two()
-                .cells("/alpha", "cpus", &[2])
-                .cells("/alpha", "affinity", value),
-        )
+        fault(two().cells("/alpha", "cpus", &[2]).cells("/alpha", "affinity", value))
     };
     assert_eq!(affinity(&[0b11]), "alpha");
     assert_eq!(
@@ -373,8 +308,7 @@ fn images_that_cannot_be_loaded_are_faults() {
 }
 
 pub(super) fn dedicated(tree: Tree, path: &str, cpus: u32) -> Tree {
-    tree.bytes(path, "dedicated", &[])
-        .cells(path, "cpus", &[cpus])
+    tree.bytes(path, "dedicated", &[]).cells(path, "cpus", &[cpus])
 }
 
 pub(super) fn names_a_node(fault: &Fault<'_>) -> bool {

@@ -24,9 +24,7 @@ pub(super) fn is_elf(file: &[u8]) -> bool {
 
 fn bytes<const N: usize>(file: &[u8], offset: usize) -> Result<[u8; N], ImageError> {
     let found = file.get(offset..).and_then(|rest| rest.first_chunk());
-    found
-        .copied()
-        .ok_or(ImageError::ElfTruncated(offset as u64, file.len()))
+    found.copied().ok_or(ImageError::ElfTruncated(offset as u64, file.len()))
 }
 
 fn u16_at(file: &[u8], offset: usize) -> Result<u16, ImageError> {
@@ -89,19 +87,13 @@ fn program_header(file: &[u8], index: usize) -> Result<Option<Loadable<'_>>, Ima
     if each < HEADER {
         return Err(ImageError::ElfHeaderSize(each));
     }
-    let at = usize::try_from(table)
-        .ok()
-        .and_then(|table| table.checked_add(index * each));
+    let at = usize::try_from(table).ok().and_then(|table| table.checked_add(index * each));
     let at = at.ok_or(ImageError::ElfTruncated(table, file.len()))?;
     let header: [u8; HEADER] = bytes(file, at)?;
     if !header.starts_with(&PT_LOAD.to_le_bytes()) {
         return Ok(None);
     }
-    let (offset, vaddr, paddr) = (
-        u64_at(&header, 8)?,
-        u64_at(&header, 16)?,
-        u64_at(&header, 24)?,
-    );
+    let (offset, vaddr, paddr) = (u64_at(&header, 8)?, u64_at(&header, 16)?, u64_at(&header, 24)?);
     let (in_file, size) = (u64_at(&header, 32)?, u64_at(&header, 40)?);
     if size == 0 {
         return Ok(None);
@@ -113,12 +105,5 @@ fn program_header(file: &[u8], index: usize) -> Result<Option<Loadable<'_>>, Ima
         None => None,
     };
     let bytes = bytes.ok_or(ImageError::ElfSegment(offset, in_file, size, file.len()))?;
-    Ok(Some(Loadable {
-        vaddr,
-        segment: Segment {
-            ipa: Ipa::new(paddr),
-            bytes,
-            size,
-        },
-    }))
+    Ok(Some(Loadable { vaddr, segment: Segment { ipa: Ipa::new(paddr), bytes, size } }))
 }

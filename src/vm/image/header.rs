@@ -23,8 +23,7 @@ const OLD_TEXT_OFFSET: u64 = 0x8_0000;
 const TREE_SPACE: u64 = 4096;
 
 pub(super) fn is_image(file: &[u8]) -> bool {
-    file.get(MAGIC..)
-        .is_some_and(|rest| rest.starts_with(b"ARM\x64"))
+    file.get(MAGIC..).is_some_and(|rest| rest.starts_with(b"ARM\x64"))
 }
 
 fn number(file: &[u8], offset: usize) -> u64 {
@@ -45,29 +44,12 @@ pub(super) fn load<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Ima
         image_size => (number(file, TEXT_OFFSET), image_size),
     };
     // As QEMU does: an image that would begin in the first page goes one block higher.
-    let shift = if text_offset < TREE_SPACE {
-        BLOCK_SIZE
-    } else {
-        0
-    };
-    let start = RAM_BASE
-        .get()
-        .checked_add(shift)
-        .and_then(|base| base.checked_add(text_offset));
-    let load = vm
-        .load_address
-        .or(start)
-        .ok_or(ImageError::TextOffset(text_offset))?;
+    let shift = if text_offset < TREE_SPACE { BLOCK_SIZE } else { 0 };
+    let start = RAM_BASE.get().checked_add(shift).and_then(|base| base.checked_add(text_offset));
+    let load = vm.load_address.or(start).ok_or(ImageError::TextOffset(text_offset))?;
     if load.wrapping_sub(text_offset) & (BLOCK_SIZE - 1) != 0 {
         return Err(ImageError::ImageAlignment(load, text_offset));
     }
     let size = image_size.max(file.len() as u64);
-    Ok((
-        vec![Segment {
-            ipa: Ipa::new(load),
-            bytes: file,
-            size,
-        }],
-        load,
-    ))
+    Ok((vec![Segment { ipa: Ipa::new(load), bytes: file, size }], load))
 }

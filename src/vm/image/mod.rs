@@ -93,8 +93,7 @@ impl Segment<'_> {
     }
 
     fn contains(&self, ipa: u64) -> bool {
-        ipa.checked_sub(self.ipa.get())
-            .is_some_and(|offset| offset < self.size)
+        ipa.checked_sub(self.ipa.get()).is_some_and(|offset| offset < self.size)
     }
 
     fn overlaps(&self, other: &Segment<'_>) -> bool {
@@ -138,10 +137,7 @@ impl<'a> LoadPlan<'a> {
     /// Plans a VM whose device tree needs `tree_room` bytes.
     pub fn new(vm: &VmConfig<'a>, tree_room: u64) -> Result<Self, ImageError> {
         let start = RAM_BASE.get();
-        let ram = Ram {
-            start,
-            end: start.saturating_add(vm.memory()),
-        };
+        let ram = Ram { start, end: start.saturating_add(vm.memory()) };
         let format = vm.format.unwrap_or_else(|| Format::of(vm.kernel));
         let (kernel, entry) = match format {
             Format::Image => header::load(vm)?,
@@ -173,14 +169,7 @@ fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), ImageError> {
     }
     let load = vm.load_address.unwrap_or(RAW_ADDRESS);
     let size = vm.kernel.len() as u64;
-    Ok((
-        vec![Segment {
-            ipa: Ipa::new(load),
-            bytes: vm.kernel,
-            size,
-        }],
-        load,
-    ))
+    Ok((vec![Segment { ipa: Ipa::new(load), bytes: vm.kernel, size }], load))
 }
 
 /// All segments lie in RAM, and none lies on another.
@@ -191,13 +180,7 @@ fn check_kernel(vm: &VmConfig<'_>, kernel: &[Segment<'_>], ram: Ram) -> Result<(
             let (from, to) = (ram.start, ram.end);
             let told = vm.load_address.is_some();
             let property = if told { "load-address" } else { "kernel" };
-            return Err(ImageError::KernelPlace {
-                property,
-                start,
-                size,
-                from,
-                to,
-            });
+            return Err(ImageError::KernelPlace { property, start, size, from, to });
         }
         let mut before = kernel.iter().take(index);
         if let Some(other) = before.find(|other| other.overlaps(segment)) {
@@ -230,11 +213,7 @@ fn place_initrd<'a>(
         .into_iter()
         .find(fits)
         .ok_or(ImageError::Initrd(size, ram.end.saturating_sub(lowest)))?;
-    Ok(Some(Segment {
-        ipa: Ipa::new(place),
-        bytes,
-        size,
-    }))
+    Ok(Some(Segment { ipa: Ipa::new(place), bytes, size }))
 }
 
 /// Where QEMU's board would put what goes above a kernel.
@@ -251,15 +230,8 @@ fn place_tree(
     ram: Ram,
 ) -> Result<Ipa, ImageError> {
     let free = |start: &u64| {
-        let tree = Segment {
-            ipa: Ipa::new(*start),
-            bytes: &[],
-            size: room,
-        };
-        let taken = kernel
-            .iter()
-            .chain(&initrd)
-            .any(|segment| segment.overlaps(&tree));
+        let tree = Segment { ipa: Ipa::new(*start), bytes: &[], size: room };
+        let taken = kernel.iter().chain(&initrd).any(|segment| segment.overlaps(&tree));
         ram.holds(*start, room) && !taken
     };
     let (lowest, distant) = match initrd {
@@ -267,10 +239,6 @@ fn place_tree(
         None => (above(kernel), distant(ram)),
     };
     let lowest = lowest.unwrap_or(ram.end);
-    let place = [ram.start, lowest.max(distant), lowest]
-        .into_iter()
-        .find(free);
-    place
-        .map(Ipa::new)
-        .ok_or(ImageError::TreePlace(room, ram.end.saturating_sub(lowest)))
+    let place = [ram.start, lowest.max(distant), lowest].into_iter().find(free);
+    place.map(Ipa::new).ok_or(ImageError::TreePlace(room, ram.end.saturating_sub(lowest)))
 }

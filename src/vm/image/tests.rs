@@ -43,10 +43,7 @@ fn fault(vm: &VmConfig<'_>) -> String {
 fn places(vm: &VmConfig<'_>) -> (Vec<(u64, u64)>, u64, u64) {
     match plan(vm) {
         Ok(plan) => {
-            let kernel = plan
-                .kernel
-                .iter()
-                .map(|segment| (segment.ipa.get(), segment.size));
+            let kernel = plan.kernel.iter().map(|segment| (segment.ipa.get(), segment.size));
             (kernel.collect(), plan.entry.get(), plan.tree.get())
         }
         Err(error) => panic!("{error}"),
@@ -73,11 +70,7 @@ fn elf(entry: u64, headers: &[Header], size: usize) -> Vec<u8> {
     file.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
     file.extend([2u16, 183].iter().flat_map(|half| half.to_le_bytes()));
     file.extend(1u32.to_le_bytes());
-    file.extend(
-        [entry, 64, 0]
-            .iter()
-            .flat_map(|number| number.to_le_bytes()),
-    );
+    file.extend([entry, 64, 0].iter().flat_map(|number| number.to_le_bytes()));
     file.extend(0u32.to_le_bytes());
     let halves = [64, 56, headers.len() as u16, 0, 0, 0];
     file.extend(halves.iter().flat_map(|half| half.to_le_bytes()));
@@ -106,11 +99,7 @@ fn an_image_goes_to_its_text_offset_or_a_block_higher() {
     let high = image(0x8_0000, 0x20_0000, 0, 0x1000);
     assert_eq!(
         places(&vm(&high, 16)),
-        (
-            std::vec![(BASE + 0x8_0000, 0x20_0000)],
-            BASE + 0x8_0000,
-            BASE
-        )
+        (std::vec![(BASE + 0x8_0000, 0x20_0000)], BASE + 0x8_0000, BASE)
     );
     for offset in [0, 4095] {
         let low = image(offset, 0x20_0000, 0, 0x1000);
@@ -126,11 +115,7 @@ fn an_image_goes_to_its_text_offset_or_a_block_higher() {
     let page = image(4096, 0x20_0000, 0, 0x1000);
     let (kernel, entry, tree) = places(&vm(&page, 16));
     assert_eq!((kernel[0].0, entry), (BASE + 4096, BASE + 4096));
-    assert_eq!(
-        tree,
-        BASE + 8 * MIB,
-        "the first page is too small for it: half of RAM up"
-    );
+    assert_eq!(tree, BASE + 8 * MIB, "the first page is too small for it: half of RAM up");
 }
 
 #[test]
@@ -176,26 +161,16 @@ fn an_images_faults_are_named() {
 #[test]
 fn a_raw_image_goes_and_starts_where_it_is_told() {
     let mut vm = vm(&[0xd5; 0x1000], 16);
-    assert_eq!(
-        places(&vm),
-        (std::vec![(BASE + 0x8_0000, 0x1000)], BASE + 0x8_0000, BASE)
-    );
+    assert_eq!(places(&vm), (std::vec![(BASE + 0x8_0000, 0x1000)], BASE + 0x8_0000, BASE));
     vm.load_address = Some(BASE);
     let (kernel, entry, tree) = places(&vm);
     assert_eq!((kernel[0].0, entry), (BASE, BASE));
-    assert_eq!(
-        tree,
-        BASE + 8 * MIB,
-        "far above what it may use behind its last byte"
-    );
+    assert_eq!(tree, BASE + 8 * MIB, "far above what it may use behind its last byte");
     vm.entry_address = Some(BASE + 0x10);
     assert_eq!(places(&vm).1, BASE + 0x10);
     for entry in [BASE + 2, BASE + 0x1000, BASE - 4, u64::MAX - 3] {
         vm.entry_address = Some(entry);
-        assert!(
-            fault(&vm).starts_with("entry-address: found 0x"),
-            "{entry:#x}"
-        );
+        assert!(fault(&vm).starts_with("entry-address: found 0x"), "{entry:#x}");
     }
     vm.load_address = Some(u64::MAX - 10);
     assert!(fault(&vm).starts_with("load-address: found 0x1000 bytes to go to 0xfffffffffffffff5"));
@@ -223,31 +198,18 @@ fn an_elf_file_goes_to_its_physical_addresses() {
     let file = elf(0xffff_0000_0010_0004, &headers, 0x1510);
     let found = plan(&vm(&file, 16)).unwrap();
     assert_eq!(found.format, Format::Elf);
-    assert_eq!(
-        found.entry,
-        Ipa::new(BASE + MIB + 4),
-        "translated as its segment is"
-    );
-    let pieces: Vec<_> = found
-        .kernel
-        .iter()
-        .map(|one| (one.ipa.get(), one.bytes.len(), one.size))
-        .collect();
-    let wanted = [
-        (BASE + MIB, 0x500, 0x2000),
-        (BASE + 2 * MIB, 0x10, 0x10),
-        (BASE + 3 * MIB, 0, 0x800),
-    ];
+    assert_eq!(found.entry, Ipa::new(BASE + MIB + 4), "translated as its segment is");
+    let pieces: Vec<_> =
+        found.kernel.iter().map(|one| (one.ipa.get(), one.bytes.len(), one.size)).collect();
+    let wanted =
+        [(BASE + MIB, 0x500, 0x2000), (BASE + 2 * MIB, 0x10, 0x10), (BASE + 3 * MIB, 0, 0x800)];
     assert_eq!(pieces, wanted);
     assert_eq!(found.kernel[0].bytes.as_ptr(), file[0x1000..].as_ptr());
 
     let mut moved = vm(&file, 16);
     moved.load_address = Some(BASE);
     let found = places(&moved);
-    assert_eq!(
-        found.0,
-        [(BASE, 0x2000), (BASE + MIB, 0x10), (BASE + 2 * MIB, 0x800)]
-    );
+    assert_eq!(found.0, [(BASE, 0x2000), (BASE + MIB, 0x10), (BASE + 2 * MIB, 0x800)]);
     assert_eq!(found.1, BASE + 4);
 }
 
@@ -258,17 +220,11 @@ fn an_elf_files_faults_are_named() {
         fault(&vm(&file, 16))
     };
     assert_eq!(one((1, 0x1000, BASE, BASE, 0x1000, 0x1000)), "no fault");
-    for (offset, in_file, size) in [
-        (0x1000, 0x1001, 0x2000),
-        (u64::MAX, 1, 1),
-        (0x1000, 2, 1),
-        (u64::MAX, u64::MAX, u64::MAX),
-    ] {
+    for (offset, in_file, size) in
+        [(0x1000, 0x1001, 0x2000), (u64::MAX, 1, 1), (0x1000, 2, 1), (u64::MAX, u64::MAX, u64::MAX)]
+    {
         let found = one((1, offset, BASE, BASE, in_file, size));
-        assert!(
-            found.starts_with("kernel: found an ELF segment of"),
-            "{found}"
-        );
+        assert!(found.starts_with("kernel: found an ELF segment of"), "{found}");
     }
     assert!(one((1, 0, BASE, BASE, 0x10, u64::MAX)).contains("wanted them within RAM"));
     assert!(one((1, 0, BASE, BASE - 1, 0x10, 0x10)).contains("wanted them within RAM"));
@@ -276,22 +232,13 @@ fn an_elf_files_faults_are_named() {
         one((2, 0, BASE, BASE, 0x10, 0x10)),
         "kernel: found no loadable ELF segment, wanted one or more"
     );
-    let twice = elf(
-        BASE,
-        &[
-            (1, 0, BASE, BASE, 8, 0x1001),
-            (1, 0, 0, BASE + 0x1000, 8, 8),
-        ],
-        0,
-    );
+    let twice = elf(BASE, &[(1, 0, BASE, BASE, 8, 0x1001), (1, 0, 0, BASE + 0x1000, 8, 8)], 0);
     assert_eq!(
         fault(&vm(&twice, 16)),
         "kernel: found an ELF segment of 0x8 bytes at 0x40001000 on the one at 0x40000000, \
          wanted them apart"
     );
-    let many: Vec<Header> = (0..33)
-        .map(|n| (1, 0, 0, BASE + n * 0x1000, 8, 8))
-        .collect();
+    let many: Vec<Header> = (0..33).map(|n| (1, 0, 0, BASE + n * 0x1000, 8, 8)).collect();
     assert_eq!(
         fault(&vm(&elf(BASE, &many, 0), 16)),
         "kernel: found more loadable ELF segments, wanted at most 32"
@@ -325,11 +272,7 @@ fn an_initrd_goes_half_way_up_or_right_above_the_kernel() {
     vm.memory_mib = 512;
     assert_eq!(place(&vm), Ok(Some(BASE + 128 * MIB)));
     vm.memory_mib = 12;
-    assert_eq!(
-        place(&vm),
-        Ok(Some(BASE + 0x8_2000)),
-        "the page above the kernel's last"
-    );
+    assert_eq!(place(&vm), Ok(Some(BASE + 0x8_2000)), "the page above the kernel's last");
     vm.memory_mib = 6;
     assert_eq!(
         fault(&vm),
@@ -353,50 +296,25 @@ fn the_tree_goes_to_the_start_of_ram_or_above_the_initrd() {
     assert_eq!(found.tree, Ipa::new(BASE + 8 * MIB + 0x2000));
     assert_eq!(found.tree_room, ROOM);
     vm.load_address = Some(BASE + ROOM);
-    assert_eq!(
-        plan(&vm).unwrap().tree,
-        Ipa::new(BASE),
-        "it just fits below"
-    );
+    assert_eq!(plan(&vm).unwrap().tree, Ipa::new(BASE), "it just fits below");
     let all = std::vec![0xd5; 2 * MIB as usize];
     let mut full = super::tests::vm(&all, 2);
     full.load_address = Some(BASE);
-    assert_eq!(
-        fault(&full),
-        "memory-mib: found 0x0 bytes free for the device tree, wanted 0x2000"
-    );
+    assert_eq!(fault(&full), "memory-mib: found 0x0 bytes free for the device tree, wanted 0x2000");
 }
 
 /// All that a plan promises.
 fn check(vm: &VmConfig<'_>, plan: &LoadPlan<'_>) {
     let end = BASE + vm.memory();
-    let tree = Segment {
-        ipa: plan.tree,
-        bytes: &[],
-        size: plan.tree_room,
-    };
-    let parts: Vec<_> = plan
-        .kernel
-        .iter()
-        .chain(&plan.initrd)
-        .copied()
-        .chain([tree])
-        .collect();
+    let tree = Segment { ipa: plan.tree, bytes: &[], size: plan.tree_room };
+    let parts: Vec<_> = plan.kernel.iter().chain(&plan.initrd).copied().chain([tree]).collect();
     for (index, part) in parts.iter().enumerate() {
         assert!(part.ipa.get() >= BASE && part.bytes.len() as u64 <= part.size);
-        assert!(
-            part.ipa
-                .checked_add(part.size)
-                .is_some_and(|last| last.get() <= end)
-        );
+        assert!(part.ipa.checked_add(part.size).is_some_and(|last| last.get() <= end));
         assert!(parts[..index].iter().all(|other| !other.overlaps(part)));
     }
     assert!(plan.entry.is_aligned(4) && plan.tree.is_aligned(PAGE_SIZE));
-    assert!(
-        plan.kernel
-            .iter()
-            .any(|segment| segment.contains(plan.entry.get()))
-    );
+    assert!(plan.kernel.iter().any(|segment| segment.contains(plan.entry.get())));
 }
 
 /// Numbers near the edges of things.

@@ -59,9 +59,7 @@ const EACH_CPU: u64 = 0x100;
 pub fn room<'a>(vm: &VmConfig<'a>) -> Result<u64, TreeError<'a>> {
     let Some(blob) = vm.device_tree else {
         let cpus = EACH_CPU.saturating_mul(vm.cpus as u64);
-        return Ok(GENERATED
-            .saturating_add(cpus)
-            .saturating_add(vm.bootargs.len() as u64));
+        return Ok(GENERATED.saturating_add(cpus).saturating_add(vm.bootargs.len() as u64));
     };
     // The size is the same wherever the initrd will lie.
     let initrd = vm.initrd.map(|_| Segment::default());

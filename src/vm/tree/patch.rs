@@ -21,9 +21,7 @@ pub(super) fn patch<'a>(
     initrd: Option<Segment<'_>>,
 ) -> Result<Vec<u8>, TreeError<'a>> {
     let tree = Fdt::new(blob).map_err(TreeError::Blob)?;
-    let entries = tree
-        .reservations()
-        .map(|(address, size)| FdtReserveEntry::new(address, size));
+    let entries = tree.reservations().map(|(address, size)| FdtReserveEntry::new(address, size));
     let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
     let mut patcher = Patcher {
         writer: FdtWriter::new_with_mem_reserv(&entries)?,
@@ -87,11 +85,7 @@ impl Part {
     /// The same for a node further down: firmware may have one of its own.
     fn below(node: Node<'_>) -> Self {
         let names = ["arm,psci", "arm,psci-0.2", "arm,psci-1.0"];
-        if names.iter().any(|name| node.is_compatible(name)) {
-            Self::Psci
-        } else {
-            Self::Other
-        }
+        if names.iter().any(|name| node.is_compatible(name)) { Self::Psci } else { Self::Other }
     }
 }
 
@@ -172,19 +166,15 @@ impl Patcher<'_, '_> {
             self.writer.property_string("bootargs", self.vm.bootargs)?;
         }
         if let Some(initrd) = self.initrd {
-            self.writer
-                .property_u64("linux,initrd-start", initrd.ipa.get())?;
-            self.writer
-                .property_u64("linux,initrd-end", initrd.end().get())?;
+            self.writer.property_u64("linux,initrd-start", initrd.ipa.get())?;
+            self.writer.property_u64("linux,initrd-end", initrd.end().get())?;
         }
         Ok(())
     }
 
     fn begin<'t>(&mut self, node: Node<'t>) -> Result<FdtWriterNode, TreeError<'t>> {
         let name = node.name();
-        self.writer
-            .begin_node(name)
-            .map_err(|_| TreeError::Name(node, name))
+        self.writer.begin_node(name).map_err(|_| TreeError::Name(node, name))
     }
 
     fn property<'t>(

@@ -35,39 +35,22 @@ fn a_generated_tree_is_a_machine_that_the_hypervisor_itself_understands() {
     let tree = Fdt::new(&blob).unwrap();
     // Only the maintenance interrupt is missing: a guest at EL1 has none.
     let error = Machine::new(&tree).err().unwrap().to_string();
-    assert!(
-        error.starts_with("/intc@8000000: interrupts: found no such property"),
-        "{error}"
-    );
+    assert!(error.starts_with("/intc@8000000: interrupts: found no such property"), "{error}");
 
     let uart = Machine::console(&tree).unwrap();
-    assert_eq!(
-        (uart.registers.base.get(), uart.intid),
-        (UART_BASE, UART_INTID)
-    );
+    assert_eq!((uart.registers.base.get(), uart.intid), (UART_BASE, UART_INTID));
     let psci = Machine::psci(&tree).unwrap().unwrap();
-    assert_eq!(
-        (psci.method, psci.version),
-        (PsciMethod::Hvc, PsciVersion::V1_0)
-    );
+    assert_eq!((psci.method, psci.version), (PsciMethod::Hvc, PsciVersion::V1_0));
     assert_eq!(Machine::bootargs(&tree).unwrap(), "");
 
     let memory = tree.node("/memory@40000000").unwrap();
-    assert_eq!(
-        memory.reg().unwrap().collect::<Vec<_>>(),
-        [(BASE, 64 << 20)]
-    );
+    assert_eq!(memory.reg().unwrap().collect::<Vec<_>>(), [(BASE, 64 << 20)]);
     let gic = tree.node("/intc@8000000").unwrap();
     let wanted = [(0x800_0000, 0x1_0000), (0x80a_0000, 16 * 0x2_0000)];
     assert_eq!(gic.reg().unwrap().collect::<Vec<_>>(), wanted);
     let cpus = tree.node("/cpus").unwrap();
-    let affinities = cpus
-        .children()
-        .map(|cpu| cpu.property("reg").and_then(|reg| reg.u32()));
-    assert_eq!(
-        affinities.flatten().collect::<Vec<_>>(),
-        (0..16).collect::<Vec<_>>()
-    );
+    let affinities = cpus.children().map(|cpu| cpu.property("reg").and_then(|reg| reg.u32()));
+    assert_eq!(affinities.flatten().collect::<Vec<_>>(), (0..16).collect::<Vec<_>>());
     assert_eq!(cpus.children().last().unwrap().name(), "cpu@f");
     let timer = tree.node("/timer").unwrap().property("interrupts").unwrap();
     let cells: Vec<_> = timer.cells().unwrap().collect();
@@ -81,22 +64,14 @@ fn chosen_says_what_the_plan_says() {
     let mut vm = vm(KERNEL, 16);
     (vm.initrd, vm.bootargs) = (Some(&initrd[..]), &bootargs);
     let plan = vm.plan().unwrap();
-    let extras = Extras {
-        rng_seed: Some(&[7; 32]),
-    };
+    let extras = Extras { rng_seed: Some(&[7; 32]) };
     let blob = Blob::new(&build(&vm, &plan, &extras).unwrap());
     let tree = Fdt::new(&blob).unwrap();
     let start = plan.initrd.unwrap().ipa.get();
     assert_eq!(u64_at(&tree, "/chosen", "linux,initrd-start"), Some(start));
-    assert_eq!(
-        u64_at(&tree, "/chosen", "linux,initrd-end"),
-        Some(start + 0x1234)
-    );
+    assert_eq!(u64_at(&tree, "/chosen", "linux,initrd-end"), Some(start + 0x1234));
     assert_eq!(text(&tree, "/chosen", "bootargs"), Some(&bootargs[..]));
-    assert_eq!(
-        text(&tree, "/chosen", "stdout-path"),
-        Some("/pl011@9000000")
-    );
+    assert_eq!(text(&tree, "/chosen", "stdout-path"), Some("/pl011@9000000"));
     assert_eq!(text(&tree, "/aliases", "serial0"), Some("/pl011@9000000"));
     let seed = tree.node("/chosen").unwrap().property("rng-seed").unwrap();
     assert_eq!(seed.bytes(), [7; 32]);
@@ -107,10 +82,7 @@ fn without_initrd_and_bootargs_chosen_says_nothing_of_them() {
     let blob = made(&vm(KERNEL, 16)).unwrap();
     let tree = Fdt::new(&blob).unwrap();
     let chosen = tree.node("/chosen").unwrap();
-    let names: Vec<_> = chosen
-        .properties()
-        .map(|property| property.name())
-        .collect();
+    let names: Vec<_> = chosen.properties().map(|property| property.name()).collect();
     assert_eq!(names, ["stdout-path"]);
 }
 
@@ -137,17 +109,9 @@ fn users() -> Tree {
 
 /// The tests' own builder cannot write `__symbols__` either: renames it within the blob.
 fn users_blob(tree: &Tree) -> Blob {
-    let tree = tree
-        .clone()
-        .without_node("/", "__symbols__")
-        .text("/zzsymbols__", "thing", "/soc");
-    let mut bytes = tree
-        .blob_with_reservations(&[(0x4100_0000, 0x1000)])
-        .to_vec();
-    let place = bytes
-        .windows(11)
-        .position(|name| name == b"zzsymbols__")
-        .unwrap();
+    let tree = tree.clone().without_node("/", "__symbols__").text("/zzsymbols__", "thing", "/soc");
+    let mut bytes = tree.blob_with_reservations(&[(0x4100_0000, 0x1000)]).to_vec();
+    let place = bytes.windows(11).position(|name| name == b"zzsymbols__").unwrap();
     bytes[place..place + 2].copy_from_slice(b"__");
     Blob::new(&bytes)
 }
@@ -184,10 +148,7 @@ fn a_users_tree_is_patched_only_where_it_must_be() {
             "/soc/device@1000/sub odd=[01 02 03]",
         ]
     );
-    assert_eq!(
-        tree.reservations().collect::<Vec<_>>(),
-        [(0x4100_0000, 0x1000)]
-    );
+    assert_eq!(tree.reservations().collect::<Vec<_>>(), [(0x4100_0000, 0x1000)]);
 }
 
 #[test]
@@ -203,10 +164,7 @@ fn a_users_bootargs_stay_where_the_description_has_none() {
 
 #[test]
 fn a_users_tree_gets_memory_and_chosen_where_it_has_none() {
-    let own = Tree::default()
-        .cells("/", "#size-cells", &[2])
-        .node("/soc")
-        .blob();
+    let own = Tree::default().cells("/", "#size-cells", &[2]).node("/soc").blob();
     let mut vm = vm(KERNEL, 16);
     (vm.device_tree, vm.bootargs) = (Some(&own[..]), "ours");
     let blob = made(&vm).unwrap();
@@ -259,9 +217,7 @@ fn a_tree_that_outgrows_its_room_is_an_error() {
     let plan = vm.plan().unwrap();
     let bootargs = "x".repeat(0x4000);
     vm.bootargs = &bootargs;
-    let error = build(&vm, &plan, &Extras::default())
-        .unwrap_err()
-        .to_string();
+    let error = build(&vm, &plan, &Extras::default()).unwrap_err().to_string();
     assert!(error.starts_with("device-tree: found ") && error.ends_with("wanted at most 8192"));
 }
 

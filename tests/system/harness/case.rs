@@ -32,10 +32,7 @@ pub struct Case {
 impl Case {
     /// The hypervisor at EL2, with no VM described yet: as it is, the built-in demo.
     pub fn new(config: Config) -> Self {
-        let directory = root()
-            .join("target")
-            .join(BARE)
-            .join(config.profile.directory());
+        let directory = root().join("target").join(BARE).join(config.profile.directory());
         let mut case = Case::boot(config, directory.join("mezzanine.img"));
         case.machine.append.push("batch".into());
         case
@@ -55,12 +52,7 @@ impl Case {
         let mut machine = Machine::new(kernel);
         machine.cpu = config.cpu.model().into();
         machine.smp = config.smp;
-        Case {
-            machine,
-            description: Description::default(),
-            blob: None,
-            timeout: TIMEOUT,
-        }
+        Case { machine, description: Description::default(), blob: None, timeout: TIMEOUT }
     }
 
     /// The hypervisor's ELF instead of its Image, as for an entry at EL3.
@@ -108,23 +100,14 @@ impl Case {
 
     /// More of QEMU's own options.
     pub fn qemu(mut self, options: &[&str]) -> Self {
-        self.machine
-            .extra
-            .extend(options.iter().map(|&one| one.into()));
+        self.machine.extra.extend(options.iter().map(|&one| one.into()));
         self
     }
 
     /// Virtual time by the instruction: a run is the same every time.
     pub fn counting_instructions(mut self) -> Self {
         self.machine.properties.push("dtb-randomness=off".into());
-        self.qemu(&[
-            "-icount",
-            "shift=0,sleep=off",
-            "-rtc",
-            "clock=vm",
-            "-seed",
-            "1",
-        ])
+        self.qemu(&["-icount", "shift=0,sleep=off", "-rtc", "clock=vm", "-seed", "1"])
     }
 
     /// Another time limit.

@@ -19,11 +19,7 @@ pub struct Vm {
 impl Vm {
     /// A VM of 16 MiB.
     pub fn new(name: &str) -> Self {
-        let vm = Vm {
-            name: name.into(),
-            kernel: None,
-            properties: Vec::new(),
-        };
+        let vm = Vm { name: name.into(), kernel: None, properties: Vec::new() };
         vm.memory(16)
     }
 
@@ -144,9 +140,7 @@ impl Description {
         for vm in &self.vms {
             let node = tree.begin_node(&vm.name)?;
             tree.property_string("compatible", "mezzanine,vm")?;
-            let index = guests
-                .iter()
-                .position(|&guest| vm.kernel.as_deref() == Some(guest));
+            let index = guests.iter().position(|&guest| vm.kernel.as_deref() == Some(guest));
             if let Some((_, phandle)) = index.and_then(|at| (0..).zip(FIRST_PHANDLE..).nth(at)) {
                 tree.property_u32("kernel", phandle)?;
             }
@@ -162,11 +156,7 @@ impl Description {
 
 /// The bytes of a guest program.
 fn image(guest: &str) -> Result<Vec<u8>, Failure> {
-    let file = if guest.contains('.') {
-        guest.to_owned()
-    } else {
-        format!("{guest}.img")
-    };
+    let file = if guest.contains('.') { guest.to_owned() } else { format!("{guest}.img") };
     let path = root().join("target/guests").join(file);
     fs::read(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }

@@ -140,9 +140,7 @@ fn pairwise(mut left: Vec<Config>) -> Vec<Config> {
     };
     loop {
         // The first of the best: `max_by_key` would take the last.
-        let best = (0..left.len())
-            .rev()
-            .max_by_key(|&index| pairs(&covered, &left[index]));
+        let best = (0..left.len()).rev().max_by_key(|&index| pairs(&covered, &left[index]));
         match best {
             Some(index) if pairs(&covered, &left[index]) > 0 => covered.push(left.remove(index)),
             _ => return covered,

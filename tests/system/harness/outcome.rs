@@ -15,10 +15,7 @@ pub struct Failure {
 impl Failure {
     /// A failure before there was a console.
     pub fn new(why: impl Into<String>) -> Self {
-        Failure {
-            why: why.into(),
-            console: None,
-        }
+        Failure { why: why.into(), console: None }
     }
 }
 
@@ -71,10 +68,7 @@ impl Outcome {
 
     /// A failure that shows this console.
     pub fn failure(&self, why: impl Into<String>) -> Failure {
-        Failure {
-            why: why.into(),
-            console: Some(format!("{}\n{}", self.raw, self.complaints)),
-        }
+        Failure { why: why.into(), console: Some(format!("{}\n{}", self.raw, self.complaints)) }
     }
 
     /// Every line, as a terminal shows it at its end.
@@ -85,14 +79,8 @@ impl Outcome {
     /// The lines of one VM, in order, without its name before them; those of the hypervisor under
     /// `mezzanine`, and without any name every line as it stands.
     pub fn lines<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        let prefix = if name.is_empty() {
-            String::new()
-        } else {
-            format!("[{name}] ")
-        };
-        self.lines
-            .iter()
-            .filter_map(move |line| line.strip_prefix(&prefix))
+        let prefix = if name.is_empty() { String::new() } else { format!("[{name}] ") };
+        self.lines.iter().filter_map(move |line| line.strip_prefix(&prefix))
     }
 
     /// The numbers of the last `key=number` of each kind in a VM's lines that start with `word`.
@@ -133,10 +121,7 @@ impl Outcome {
 
     /// A line of this VM contains all of these.
     pub fn expect_line(&self, name: &str, parts: &[&str]) -> Verdict {
-        if self
-            .lines(name)
-            .any(|line| parts.iter().all(|part| line.contains(part)))
-        {
+        if self.lines(name).any(|line| parts.iter().all(|part| line.contains(part))) {
             return Ok(());
         }
         Err(self.failure(format!("no line of [{name}] with {parts:?}")))
@@ -154,17 +139,14 @@ impl Outcome {
     /// a probe that stopped half-way, or checked nothing, has not passed.
     pub fn expect_pass(&self, name: &str, at_least: u64) -> Verdict {
         let starting = |word: &'static str| {
-            self.lines(name)
-                .filter(move |line| line.split_whitespace().next() == Some(word))
+            self.lines(name).filter(move |line| line.split_whitespace().next() == Some(word))
         };
         if let Some(line) = starting("FAIL").next() {
             return Err(self.failure(format!("[{name}] {line}")));
         }
         let passed = starting("PASS").count() as u64;
-        let (counted, failed) = (
-            self.number(name, "END", "passed")?,
-            self.number(name, "END", "failed")?,
-        );
+        let (counted, failed) =
+            (self.number(name, "END", "passed")?, self.number(name, "END", "failed")?);
         if failed != 0 || counted != passed || passed < at_least.max(1) {
             return Err(self.failure(format!(
                 "[{name}] {passed} PASS lines, END passed={counted} failed={failed}; \

@@ -70,10 +70,7 @@ pub fn main(tests: &[Test]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Err(error) = prepare(&runs) {
-        println!(
-            "{error}\n\ntest result: FAILED. 0 passed; {} failed",
-            runs.len()
-        );
+        println!("{error}\n\ntest result: FAILED. 0 passed; {} failed", runs.len());
         return ExitCode::FAILURE;
     }
     println!("\nrunning {} tests", runs.len());
@@ -90,11 +87,7 @@ pub fn main(tests: &[Test]) -> ExitCode {
         runs.len() - failures.len(),
         failures.len()
     );
-    if failures.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn name(test: &Test, config: Config) -> String {

@@ -30,9 +30,7 @@ pub fn tree() -> Option<Tree<'static>> {
 
 /// The boot arguments (`/chosen/bootargs`), empty if there are none.
 pub fn args() -> &'static str {
-    tree()
-        .and_then(|tree| tree.string(&["chosen"], "bootargs"))
-        .unwrap_or("")
+    tree().and_then(|tree| tree.string(&["chosen"], "bootargs")).unwrap_or("")
 }
 
 /// Whether a word stands among the boot arguments.
@@ -56,7 +54,5 @@ pub fn number(name: &str) -> Option<u64> {
 
 /// How many CPUs the tree lists, at least 1.
 pub fn cpus() -> usize {
-    tree()
-        .map_or(1, |tree| tree.count(&["cpus"], "cpu@"))
-        .max(1)
+    tree().map_or(1, |tree| tree.count(&["cpus"], "cpu@")).max(1)
 }

@@ -98,11 +98,7 @@ pub fn init_cpu() {
 
 /// The frame that has the registers of an interrupt.
 fn frame(intid: u32) -> usize {
-    if intid < 32 {
-        redistributor() + SGI_FRAME
-    } else {
-        GICD
-    }
+    if intid < 32 { redistributor() + SGI_FRAME } else { GICD }
 }
 
 /// Writes an interrupt's bit to one of the registers with a bit for each.

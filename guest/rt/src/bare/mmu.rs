@@ -236,15 +236,7 @@ pub fn map_gib(virtual_address: u64, physical: u64, attributes: u64) {
 /// Drops all cached translations of all CPUs.
 pub fn flush() {
     // SAFETY: cached translations are only copies of the tables.
-    unsafe {
-        asm!(
-            "dsb ishst",
-            "tlbi vmalle1is",
-            "dsb ish",
-            "isb",
-            options(nostack)
-        )
-    };
+    unsafe { asm!("dsb ishst", "tlbi vmalle1is", "dsb ish", "isb", options(nostack)) };
 }
 
 /// Runs this CPU with another level-1 table and ASID.

@@ -51,11 +51,7 @@ pub(crate) fn choose_conduit() {
 
 /// "hvc" or "smc".
 pub fn conduit() -> &'static str {
-    if BY_SMC.load(Ordering::Relaxed) {
-        "smc"
-    } else {
-        "hvc"
-    }
+    if BY_SMC.load(Ordering::Relaxed) { "smc" } else { "hvc" }
 }
 
 /// Makes a call with up to three arguments and gives back x0.

@@ -28,9 +28,7 @@ pub fn start(cpu: usize, f: fn(usize)) -> i64 {
 
 /// The first Rust code of a CPU other than the first.
 pub(crate) extern "C" fn secondary(cpu: usize) -> ! {
-    let entry = ENTRIES
-        .get(cpu)
-        .map_or(0, |slot| slot.load(Ordering::Acquire));
+    let entry = ENTRIES.get(cpu).map_or(0, |slot| slot.load(Ordering::Acquire));
     if entry != 0 {
         // SAFETY: the slot holds 0 or what `start` put there, a `fn(usize)`.
         let f: fn(usize) = unsafe { core::mem::transmute(entry) };

@@ -265,14 +265,8 @@ fn report(frame: &Frame) {
         frame.source(),
         class::name(frame.class())
     );
-    println!(
-        "  ESR_EL1  {:#018x}   FAR_EL1 {:#018x}",
-        frame.esr, frame.far
-    );
-    println!(
-        "  ELR_EL1  {:#018x}  SPSR_EL1 {:#018x}",
-        frame.elr, frame.spsr
-    );
+    println!("  ESR_EL1  {:#018x}   FAR_EL1 {:#018x}", frame.esr, frame.far);
+    println!("  ELR_EL1  {:#018x}  SPSR_EL1 {:#018x}", frame.elr, frame.spsr);
     for (row, values) in frame.x.chunks(4).enumerate() {
         for (column, value) in values.iter().enumerate() {
             crate::print!("  x{:<2} {:#018x}", row * 4 + column, value);
@@ -314,10 +308,7 @@ struct Expectation {
 unsafe impl Sync for Expectation {}
 
 static EXPECTED: [Expectation; MAX_CPUS] = [const {
-    Expectation {
-        armed: AtomicBool::new(false),
-        fault: core::cell::UnsafeCell::new(None),
-    }
+    Expectation { armed: AtomicBool::new(false), fault: core::cell::UnsafeCell::new(None) }
 }; MAX_CPUS];
 
 /// Runs `f`. If an instruction in it raises a synchronous exception, that instruction is skipped

@@ -8,10 +8,7 @@ struct Builder {
 
 impl Builder {
     fn new() -> Self {
-        Self {
-            structure: vec![],
-            strings: vec![],
-        }
+        Self { structure: vec![], strings: vec![] }
     }
 
     fn word(&mut self, word: u32) {
@@ -20,8 +17,7 @@ impl Builder {
 
     fn padded(&mut self, bytes: &[u8]) {
         self.structure.extend(bytes);
-        self.structure
-            .resize(self.structure.len().next_multiple_of(4), 0);
+        self.structure.resize(self.structure.len().next_multiple_of(4), 0);
     }
 
     fn node(mut self, name: &str, inside: impl FnOnce(Self) -> Self) -> Self {

@@ -50,14 +50,9 @@ impl Program {
     /// Reads an ELF with symbols.
     pub fn read(elf: &Path) -> Result<Self> {
         let bytes = fs::read(elf).map_err(Error::file(elf))?;
-        let file = object::File::parse(&*bytes).map_err(|error| Error::File {
-            path: elf.into(),
-            why: error.to_string(),
-        })?;
-        let mut program = Program {
-            functions: functions(&file),
-            in_data: BTreeSet::new(),
-        };
+        let file = object::File::parse(&*bytes)
+            .map_err(|error| Error::File { path: elf.into(), why: error.to_string() })?;
+        let mut program = Program { functions: functions(&file), in_data: BTreeSet::new() };
         for section in file.sections() {
             let data = section.data().unwrap_or_default();
             match section.kind() {
@@ -74,10 +69,7 @@ impl Program {
         let inner = format!("::{name}");
         let is = |function: &Function| function.name == name || function.name.ends_with(&inner);
         let found = self.functions.iter().enumerate();
-        found
-            .filter(|(_, function)| is(function))
-            .map(|(index, _)| index)
-            .collect()
+        found.filter(|(_, function)| is(function)).map(|(index, _)| index).collect()
     }
 
     /// All functions whose address is taken anywhere.
@@ -95,8 +87,7 @@ impl Program {
 
     /// The function that starts at an address.
     fn starting(&self, address: u64) -> Option<usize> {
-        self.at(address)
-            .filter(|&index| self.functions[index].start == address)
+        self.at(address).filter(|&index| self.functions[index].start == address)
     }
 
     fn read_data(&mut self, data: &[u8]) {
@@ -174,9 +165,7 @@ fn functions(file: &object::File) -> Vec<Function> {
         .collect();
     let mut functions = Vec::new();
     for symbol in file.symbols() {
-        let section = text
-            .iter()
-            .find(|(index, _)| symbol.section_index() == Some(*index));
+        let section = text.iter().find(|(index, _)| symbol.section_index() == Some(*index));
         let name = symbol.name().unwrap_or_default();
         let is_code = symbol.kind() == SymbolKind::Text
             || symbol.kind() == SymbolKind::Label

@@ -56,11 +56,7 @@ pub enum Name {
 
 impl Name {
     pub fn of(vcpu: usize, intid: u32) -> Self {
-        if intid < 32 {
-            Self::Private(vcpu, intid)
-        } else {
-            Self::Spi(intid)
-        }
+        if intid < 32 { Self::Private(vcpu, intid) } else { Self::Spi(intid) }
     }
 }
 
@@ -74,14 +70,9 @@ pub struct Model {
 
 impl Model {
     pub fn new(vcpus: usize, spis: usize) -> Self {
-        let sgi_edge = |i| Irq {
-            edge: i < 16,
-            ..Irq::default()
-        };
+        let sgi_edge = |i| Irq { edge: i < 16, ..Irq::default() };
         Self {
-            private: (0..vcpus)
-                .map(|_| (0..32).map(sgi_edge).collect())
-                .collect(),
+            private: (0..vcpus).map(|_| (0..32).map(sgi_edge).collect()).collect(),
             spis: std::vec![Irq::default(); spis],
             groups: [false; 2],
             awake: std::vec![false; vcpus],

@@ -142,10 +142,7 @@ impl World {
                 }
             }
             let loaded = |v: &usize| self.guests[*v].loaded;
-            if !(0..self.guests.len())
-                .filter(loaded)
-                .any(|v| todo.contains(v))
-            {
+            if !(0..self.guests.len()).filter(loaded).any(|v| todo.contains(v)) {
                 break;
             }
         }
@@ -176,14 +173,7 @@ impl World {
 
     fn apply(&mut self, step: Step) -> Effects {
         let n = self.guests.len();
-        let Self {
-            vgic,
-            model,
-            pcpus,
-            guests,
-            lrs,
-            ..
-        } = self;
+        let Self { vgic, model, pcpus, guests, lrs, .. } = self;
         let guest = |v: usize| guests[v % n].loaded;
         match step {
             Step::Ppi(v, intid, high) if intid != TIMER => {
@@ -201,11 +191,7 @@ impl World {
             }
             Step::Sgi(v, value) if guest(v) => {
                 let v = v % n;
-                let targets = if value >> 40 & 1 != 0 {
-                    !(1 << v)
-                } else {
-                    value & 0xffff
-                };
+                let targets = if value >> 40 & 1 != 0 { !(1 << v) } else { value & 0xffff };
                 for target in (0..n).filter(|t| targets & 1 << t != 0) {
                     model.irq(Name::Private(target, value as u32 >> 24)).latch = true;
                 }
@@ -303,11 +289,7 @@ impl World {
                 let which = which % guests[v].dropped.len();
                 let intid = guests[v].dropped.remove(which);
                 model.irq(Name::of(v, intid)).active = None;
-                if pcpus[v].dir(intid) {
-                    vgic.dir(v, intid, &mut pcpus[v])
-                } else {
-                    Effects::NONE
-                }
+                if pcpus[v].dir(intid) { vgic.dir(v, intid, &mut pcpus[v]) } else { Effects::NONE }
             }
             Step::Load(v) if !guest(v) => {
                 guests[v % n].loaded = true;
@@ -341,8 +323,7 @@ impl World {
     fn read(&mut self, v: usize, bank: usize, register: u64) -> u64 {
         let offset = 0x80 * register + 4 * bank as u64;
         let (value, effects) = if bank == 0 {
-            self.vgic
-                .redist_read(v, v, 0x1_0000 + offset, 4, &self.pcpus[v])
+            self.vgic.redist_read(v, v, 0x1_0000 + offset, 4, &self.pcpus[v])
         } else {
             self.vgic.dist_read(v, offset, 4, &self.pcpus[v])
         };
@@ -404,9 +385,7 @@ impl World {
 fn may_activate(guests: &[Guest], model: &mut Model, name: Name, lrs: usize) -> bool {
     let (Name::Private(_, intid) | Name::Spi(intid)) = name;
     let acknowledged = model.irq(name).active.is_some_and(|v| {
-        let Guest {
-            running, dropped, ..
-        } = &guests[v];
+        let Guest { running, dropped, .. } = &guests[v];
         running.contains(&intid) || dropped.contains(&intid)
     });
     lrs >= 16 && !acknowledged && model.actives() < 8

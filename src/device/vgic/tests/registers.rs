@@ -32,11 +32,7 @@ fn ctlr_has_one_security_state_and_affinity_routing() {
 #[test]
 fn redistributors_tell_affinity_number_and_which_is_the_last() {
     let (mut vgic, ci) = machine(3, 4);
-    for (frame, typer) in [
-        (0, 0),
-        (1, 1 << 32 | 1 << 8),
-        (2, 2 << 32 | 2 << 8 | 1 << 4),
-    ] {
+    for (frame, typer) in [(0, 0), (1, 1 << 32 | 1 << 8), (2, 2 << 32 | 2 << 8 | 1 << 4)] {
         assert_eq!(redist(&mut vgic, &ci[0], frame, 8, 8), typer);
         assert_eq!(redist(&mut vgic, &ci[0], frame, 8, 4), typer & 0xffff_ffff);
         assert_eq!(redist(&mut vgic, &ci[0], frame, 12, 4), typer >> 32);

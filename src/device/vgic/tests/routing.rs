@@ -8,10 +8,7 @@ fn active_interrupt_ends_on_the_vcpu_that_took_it_whatever_its_route() {
     let _ = vgic.set_spi_level(40, true);
     let _ = vgic.deliver(0, &mut ci[0]);
     assert_eq!(ci[0].acknowledge(), Some(40));
-    assert_eq!(
-        vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1, &mut ci[0]),
-        Effects::NONE
-    );
+    assert_eq!(vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1, &mut ci[0]), Effects::NONE);
     ci[0].end(40);
     assert!(ci[0].maintenance());
     assert_eq!(vgic.sync(0, &mut ci[0]), Effects::of(1));

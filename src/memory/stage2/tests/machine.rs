@@ -42,10 +42,7 @@ impl Leaf {
             write: self.bits >> 7 & 1 == 1,
             execute: self.bits >> 54 & 1 == 0,
         };
-        Attributes {
-            memory,
-            permissions,
-        }
+        Attributes { memory, permissions }
     }
 }
 
@@ -89,10 +86,7 @@ pub fn book_walk(machine: &Simulation, root: Pa, ipa: u64) -> Option<Leaf> {
             Cached::Table(next) => table = next,
             Cached::Leaf(leaf) => {
                 let offset = ipa % (1 << (39 - 9 * level));
-                return Some(Leaf {
-                    pa: leaf.pa + offset,
-                    ..leaf
-                });
+                return Some(Leaf { pa: leaf.pa + offset, ..leaf });
             }
         }
     }
@@ -121,21 +115,14 @@ impl Simulation {
     /// From now on the TLB tries to cache these IPAs and the pages before them.
     pub fn watch(&mut self, root: Pa, points: &[u64]) {
         self.root = root.get();
-        self.watched = points
-            .iter()
-            .flat_map(|&p| [p.wrapping_sub(4096), p])
-            .collect();
+        self.watched = points.iter().flat_map(|&p| [p.wrapping_sub(4096), p]).collect();
         self.watched.retain(|&ipa| ipa < 1 << 40);
     }
 
     /// All is visible, no TLB entry says other than the tables, and the pages in use are the
     /// tables that can be reached, none of them empty.
     pub fn assert_quiet(&self, root: Pa) {
-        assert!(
-            self.unseen.is_empty(),
-            "not made visible: {:x?}",
-            self.unseen
-        );
+        assert!(self.unseen.is_empty(), "not made visible: {:x?}", self.unseen);
         let mut reached = BTreeSet::from([root.get(), root.get() + 4096]);
         let mut queue = Vec::from([(root.get(), 1, 1024)]);
         while let Some((table, level, entries)) = queue.pop() {
@@ -155,11 +142,7 @@ impl Simulation {
         for entry in &self.tlb {
             match entry.cached {
                 Cached::Leaf(leaf) => {
-                    assert_eq!(
-                        book_walk(self, root, entry.base),
-                        Some(leaf),
-                        "stale: {entry:x?}"
-                    );
+                    assert_eq!(book_walk(self, root, entry.base), Some(leaf), "stale: {entry:x?}");
                 }
                 Cached::Table(table) => assert!(reached.contains(&table), "stale: {entry:x?}"),
             }
@@ -169,31 +152,16 @@ impl Simulation {
     /// One step of a walk: what the descriptor says, and the descriptor's address.
     fn step(&self, table: u64, level: u64, ipa: u64) -> Option<(Cached, u64)> {
         let bits = 39 - 9 * level;
-        let index = if level == 1 {
-            ipa >> bits
-        } else {
-            ipa >> bits & 0x1ff
-        };
+        let index = if level == 1 { ipa >> bits } else { ipa >> bits & 0x1ff };
         let at = table + index * 8;
         let descriptor = self.memory.get(&at).copied().unwrap_or(0);
         let address = descriptor & 0xffff_ffff_f000;
         match (descriptor & 3, level) {
             (0b11, 1 | 2) => Some((Cached::Table(address), at)),
             (0b01, 1 | 2) | (0b11, 3) => {
-                assert_eq!(
-                    address % (1 << bits),
-                    0,
-                    "misaligned output: {descriptor:#x}"
-                );
+                assert_eq!(address % (1 << bits), 0, "misaligned output: {descriptor:#x}");
                 let bits = descriptor & !address;
-                Some((
-                    Cached::Leaf(Leaf {
-                        pa: address,
-                        level,
-                        bits,
-                    }),
-                    at,
-                ))
+                Some((Cached::Leaf(Leaf { pa: address, level, bits }), at))
             }
             _ => None,
         }
@@ -220,11 +188,7 @@ impl Simulation {
                         break;
                     };
                     let span = 1 << (39 - 9 * level);
-                    self.cache(TlbEntry {
-                        base: ipa & !(span - 1),
-                        span,
-                        cached,
-                    });
+                    self.cache(TlbEntry { base: ipa & !(span - 1), span, cached });
                     let Cached::Table(next) = cached else { break };
                     table = next;
                 }
@@ -276,15 +240,9 @@ impl TableMemory for Simulation {
     fn free(&mut self, table: Pa, pages: usize) {
         for i in 0..pages as u64 {
             let page = table.get() + i * 4096;
-            assert!(
-                self.pages.remove(&page),
-                "free of {page:#x}, which is not allocated"
-            );
+            assert!(self.pages.remove(&page), "free of {page:#x}, which is not allocated");
             let cached = |entry: &TlbEntry| entry.cached == Cached::Table(page);
-            assert!(
-                !self.tlb.iter().any(cached),
-                "{page:#x} freed but still in the walk cache"
-            );
+            assert!(!self.tlb.iter().any(cached), "{page:#x} freed but still in the walk cache");
             self.unseen.remove(&page);
         }
         self.count.set(self.pages.len());
@@ -303,17 +261,11 @@ impl TableMemory for Simulation {
             self.speculate();
             let change = old ^ descriptor;
             let leaf_in_place = descriptor & 1 != 0 && change & !PERMISSIONS == 0;
-            assert!(
-                descriptor & 1 == 0 || leaf_in_place,
-                "{old:#x} -> {descriptor:#x} unbroken"
-            );
+            assert!(descriptor & 1 == 0 || leaf_in_place, "{old:#x} -> {descriptor:#x} unbroken");
         }
         if descriptor & 3 == 3 && self.pages.contains(&(descriptor & 0xffff_ffff_f000)) {
             let below = descriptor & 0xffff_ffff_f000;
-            assert!(
-                !self.unseen.contains(&below),
-                "link to {below:#x} before it is visible"
-            );
+            assert!(!self.unseen.contains(&below), "link to {below:#x} before it is visible");
         }
         self.full &= descriptor & 1 == 0;
         self.memory.insert(at.get(), descriptor);
@@ -328,15 +280,10 @@ impl Maintenance for Simulation {
     }
 
     fn invalidate(&mut self, ipa: Ipa, len: u64) {
-        assert!(
-            self.unseen.is_empty(),
-            "TLBI before DSB: {:x?}",
-            self.unseen
-        );
+        assert!(self.unseen.is_empty(), "TLBI before DSB: {:x?}", self.unseen);
         self.invalidations += 1;
         let (start, end) = (ipa.get(), ipa.get() + len);
-        self.tlb
-            .retain(|entry| entry.base >= end || start >= entry.base + entry.span);
+        self.tlb.retain(|entry| entry.base >= end || start >= entry.base + entry.span);
         self.full = false;
         self.speculate();
     }

@@ -44,12 +44,7 @@ pub(super) fn pcpus(vms: Vms<'_, '_>, limits: &Limits) {
         }
         let with_this = found + vm.cpus;
         if with_this > most {
-            *place = Err(Fault::Dedicated {
-                vm: vm.name,
-                found: with_this,
-                most,
-                pcpus,
-            });
+            *place = Err(Fault::Dedicated { vm: vm.name, found: with_this, most, pcpus });
             continue;
         }
         let mut more = wishes;
@@ -107,11 +102,7 @@ struct Wishes {
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self {
-            shared: [0; 4],
-            dedicated: [0; MAX_PCPUS],
-            count: 0,
-        }
+        Self { shared: [0; 4], dedicated: [0; MAX_PCPUS], count: 0 }
     }
 }
 
@@ -147,11 +138,7 @@ impl Wishes {
     /// Whether each shared vCPU keeps a pCPU when those of `set` are taken.
     fn leaves_shared(&self, set: u8) -> bool {
         (0..=u8::MAX).all(|mask| {
-            let word = self
-                .shared
-                .get(usize::from(mask >> 6))
-                .copied()
-                .unwrap_or(0);
+            let word = self.shared.get(usize::from(mask >> 6)).copied().unwrap_or(0);
             word >> (mask & 63) & 1 == 0 || mask & !set != 0
         })
     }

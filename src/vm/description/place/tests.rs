@@ -11,17 +11,10 @@ use crate::platform::fdt::testing::{Tree, cases};
 #[test]
 fn memory_goes_to_the_vms_in_their_order() {
     let tree = vm(two(), "/gamma").cells("/beta", "memory-mib", &[64]);
-    let limits = Limits {
-        memory: 41 << 20,
-        ..LIMITS
-    };
+    let limits = Limits { memory: 41 << 20, ..LIMITS };
     assert_eq!(
         summary_on(&tree, &limits),
-        [
-            "alpha",
-            "/beta: memory-mib: found 64, wanted at most 24, what is left",
-            "gamma"
-        ]
+        ["alpha", "/beta: memory-mib: found 64, wanted at most 24, what is left", "gamma"]
     );
 }
 
@@ -66,12 +59,9 @@ fn too_many_dedicated_vcpus_are_refused() {
 #[test]
 fn affinities_move_dedicated_vcpus_out_of_the_way() {
     // beta must have pCPU 3, so alpha moves on; and gamma must keep pCPU 2.
-    let tree = vm(
-        dedicated(dedicated(two(), "/alpha", 1), "/beta", 1),
-        "/gamma",
-    )
-    .cells("/beta", "affinity", &[0b1000])
-    .cells("/gamma", "affinity", &[0b0100]);
+    let tree = vm(dedicated(dedicated(two(), "/alpha", 1), "/beta", 1), "/gamma")
+        .cells("/beta", "affinity", &[0b1000])
+        .cells("/gamma", "affinity", &[0b0100]);
     let found = placed(&tree, 4);
     assert_eq!(found[0].1, [0b0010]);
     assert_eq!(found[1].1, [0b1000]);

@@ -113,7 +113,13 @@ fn set_uart_level(guest: &Guest, level: bool) {
 pub fn instruction(guest: &mut Guest, esr: Esr) -> Next {
     let abort = InstructionAbort::new(esr);
     let ipa = abort.ipa(FAR_EL2.get(), HPFAR_EL2.get());
-    not_emulated(guest, esr, abort.fault(), ipa, false)
+    let at = guest.state.frame.pc;
+    let next = not_emulated(guest, esr, abort.fault(), ipa, false);
+    // The abort's own vector is where nothing is: it would be taken for ever.
+    if next == Next::Resume && guest.state.frame.pc == at && !guest.is_mapped(ipa) {
+        return fault::stop(guest, esr, "the vector for this abort is itself not in memory");
+    }
+    next
 }
 
 #[cold]
@@ -132,7 +138,7 @@ fn not_emulated(
         }
         _ => return fault::stop(guest, esr, "stage 2 should not raise this"),
     }
-    if ipa.is_some_and(|ipa| matches!(why, Fault::Translation(_)) && guest.vm.is_mapped(ipa)) {
+    if matches!(why, Fault::Translation(_)) && guest.is_mapped(ipa) {
         return Next::Resume;
     }
     if maintenance {

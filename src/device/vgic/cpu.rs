@@ -11,7 +11,7 @@ pub(super) struct Cpu {
     pub private: Bank,
     /// Where there may be work: in the low half [`PRIVATE`] and the banks of SPIs, before the
     /// next entry; from [`WAITING`] up the same banks, but when a maintenance interrupt says so;
-    /// and [`RESYNC`]. Zero means that whatever is pending and allowed, or active, is in a list
+    /// [`RESYNC`] and [`LOWERED`]. Zero means that whatever is pending and allowed, or active, is in a list
     /// register.
     pub attention: u64,
     /// Its list registers.
@@ -42,7 +42,7 @@ impl Cpu {
     /// The banks with interrupts that found no list register.
     #[inline]
     pub fn waiting(&self) -> u32 {
-        (self.attention >> WAITING) as u32 & 0x7fff_ffff
+        (self.attention >> WAITING) as u32 & 0x3fff_ffff
     }
 
     /// All banks in which there may be work.

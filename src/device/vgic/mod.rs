@@ -47,8 +47,8 @@ use slots::Slots;
 
 /// Most vCPUs of a VM.
 pub const MAX_VCPUS: usize = 16;
-/// Most SPIs of a VM: INTID 32 to 991.
-pub const MAX_SPIS: usize = 960;
+/// Most SPIs of a VM: INTID 32 to 959.
+pub const MAX_SPIS: usize = 928;
 /// First INTID of the PPIs.
 const FIRST_PPI: u32 = 16;
 /// First INTID of the SPIs.
@@ -62,8 +62,10 @@ const PRIVATE: u64 = 1;
 const WAITING: u32 = 32;
 /// Bit of [`Cpu::attention`]: what lies in the list registers is out of date.
 const RESYNC: u64 = 1 << 63;
+/// Bit of [`Cpu::attention`]: the line of something in the list registers has gone low.
+const LOWERED: u64 = 1 << 62;
 /// The part of [`Cpu::attention`] that needs work before the next entry.
-const URGENT: u64 = RESYNC | 0xffff_ffff;
+const URGENT: u64 = RESYNC | LOWERED | 0xffff_ffff;
 
 /// The list registers of the pCPU on which the calling vCPU is loaded: system registers in the
 /// product, an array in a test.
@@ -77,7 +79,8 @@ pub trait CpuInterface {
     fn lr(&self, index: usize) -> u64;
     /// Writes ICH_LR`index`_EL2.
     fn set_lr(&mut self, index: usize, value: u64);
-    /// ICH_ELRSR_EL2: one bit for each list register that may be overwritten without loss.
+    /// ICH_ELRSR_EL2: one bit for each list register that may be overwritten without loss. It
+    /// need not know yet of a `set_lr` since the guest was left.
     fn elrsr(&self) -> u32;
     /// ICH_HCR_EL2, read for EOIcount.
     fn hcr(&self) -> u64;
@@ -323,7 +326,7 @@ impl Vgic {
             bank.latch |= bit & bank.edge;
             self.notify(at, bit)
         } else if bank.edge & bit == 0 {
-            self.mark_stale(at, bit)
+            self.mark(at, bit, LOWERED)
         } else {
             Effects::NONE
         }
@@ -369,15 +372,16 @@ impl Vgic {
         effects
     }
 
-    /// Asks the vCPUs that have some of `bits` in a list register to fold it.
-    fn mark_stale(&mut self, at: At, bits: u32) -> Effects {
+    /// Asks the vCPUs that have some of `bits` in a list register to look at it: [`RESYNC`] or
+    /// [`LOWERED`].
+    fn mark(&mut self, at: At, bits: u32, what: u64) -> Effects {
         let mut effects = Effects::NONE;
         match at {
             At::Private(vcpu) => {
                 if let Some(cpu) = self.cpus.get_mut(vcpu)
                     && cpu.private.in_lr & bits != 0
                 {
-                    cpu.attention |= RESYNC;
+                    cpu.attention |= what;
                     effects = Effects::of(vcpu);
                 }
             }
@@ -389,7 +393,7 @@ impl Vgic {
                 for i in Bits(spi.bank.in_lr & bits) {
                     let vcpu = usize::from(spi.holder[i & 31]);
                     if let Some(cpu) = cpus.get_mut(vcpu) {
-                        cpu.attention |= RESYNC;
+                        cpu.attention |= what;
                         effects |= Effects::of(vcpu);
                     }
                 }

@@ -9,7 +9,7 @@ use super::{
 impl Vgic {
     /// `vcpu` comes to the pCPU of `ci`: writes the list registers, and makes the physical
     /// interrupts active that its guest still has to deactivate. All list registers of the pCPU
-    /// are zero before. A few instructions where nothing is pending or active.
+    /// are empty before. A few instructions where nothing is pending or active.
     #[inline]
     pub fn load<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) {
         let Some(cpu) = self.cpus.get_mut(vcpu) else {
@@ -26,7 +26,7 @@ impl Vgic {
         let _ = self.deliver(vcpu, ci);
     }
 
-    /// `vcpu` leaves the pCPU of `ci`: takes all list registers back into the model and zeroes
+    /// `vcpu` leaves the pCPU of `ci`: takes all list registers back into the model and empties
     /// them, and deactivates its physical interrupts there, so that they can fire for the next.
     /// A few instructions where no list register is in use.
     #[inline]
@@ -220,7 +220,7 @@ impl Vgic {
     }
 
     /// Takes everything back from the list registers, EOIcount included. Those that were not
-    /// empty hold stale values afterwards, until [`Vgic::fill`] or [`super::slots::Slots::clear_stale`].
+    /// empty hold stale values afterwards, until [`Vgic::fill`] or `Slots::clear_stale`.
     #[inline]
     pub(super) fn absorb<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
         match self.cpus.get(vcpu) {

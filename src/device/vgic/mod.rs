@@ -17,6 +17,13 @@
 //! [`Vgic::put`] mark the two ends, and between them an interrupt crosses in one direction by
 //! [`Vgic::deliver`] and in the other by [`Vgic::sync`].
 //!
+//! # More interrupts than list registers
+//!
+//! The best pending interrupt always has a list register, the others wait, and a maintenance
+//! interrupt says when there is use for another choice. Active interrupts may be without one
+//! too: what the guest ends is then counted by ICH_HCR_EL2.EOIcount, or with EOImode = 1 named
+//! by a trapped ICC_DIR_EL1 ([`Vgic::dir`]).
+//!
 //! # Another vCPU's list registers
 //!
 //! They can't be read from here. A guest's read of the pending or active state of an interrupt
@@ -70,8 +77,8 @@ const URGENT: u64 = RESYNC | LOWERED | 0xffff_ffff;
 /// The list registers of the pCPU on which the calling vCPU is loaded: system registers in the
 /// product, an array in a test.
 ///
-/// The list registers are the model's alone and must be zero when first used. ICH_VMCR_EL2 and
-/// ICH_AP0R/AP1R are a part of the vCPU's context and switched by its owner.
+/// The list registers and ICH_HCR_EL2 are the model's alone, and must be zero when first used.
+/// ICH_VMCR_EL2 and ICH_AP0R/AP1R are a part of the vCPU's context and switched by its owner.
 pub trait CpuInterface {
     /// ICH_VTR_EL2.ListRegs + 1: 1 to 16.
     fn lr_count(&self) -> usize;

@@ -4,7 +4,7 @@
 
 use crate::check;
 use core::arch::asm;
-use guest_rt::{arch, head, msr};
+use guest_rt::{arch, head, mrs, msr};
 
 /// Outside RAM and devices.
 const NOWHERE: u64 = 0x0b00_0000;
@@ -13,6 +13,8 @@ const NOWHERE: u64 = 0x0b00_0000;
 pub fn run() {
     head::init();
     check::passed("fault.begins");
+    // Translation off: otherwise the guest's own tables have the last word, and EL2 none.
+    msr!(SCTLR_EL1, mrs!(SCTLR_EL1) & !1);
     msr!(VBAR_EL1, NOWHERE);
     arch::isb();
     // SAFETY: UNDEFINED; nothing runs behind it.

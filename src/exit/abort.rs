@@ -81,6 +81,10 @@ fn uart_read(guest: &mut Guest, offset: u64, size: u32) -> u64 {
         set_uart_level(guest, level);
     }
     drop(uart);
+    // A key may fit now.
+    if console::keys_wait(guest.vm.id) {
+        guest.vm.take_keys();
+    }
     value.into()
 }
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use log::{error, info};
+use spin::Once;
 
 use super::description::VmConfig;
 use super::image::LoadPlan;
@@ -25,12 +26,14 @@ use crate::memory::guest::GuestRam;
 use crate::memory::stage2::{self, Attributes, Stage2, vttbr};
 use crate::memory::tables::Tables;
 use crate::platform::{console, power, timer};
-use crate::sched::{SchedError, State};
+use crate::sched::{MAX_ENTITIES, SchedError, State};
 
 /// SPIs of a VM: one bank, of which the UART has one.
 const SPIS: usize = 32;
 /// No vCPU has run there yet.
 const NOBODY: usize = usize::MAX;
+/// Each VM has a vCPU and its job in the run queue.
+const MAX_VMS: usize = MAX_ENTITIES / 2;
 
 /// A virtual machine. Made once, and never taken apart.
 pub struct Vm {
@@ -71,6 +74,14 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 static FAILED: AtomicBool = AtomicBool::new(false);
 /// `stay`: the machine doesn't go off with its last VM.
 static STAY: AtomicBool = AtomicBool::new(false);
+
+/// VMs by their number.
+static VMS: [Once<&Vm>; MAX_VMS] = [const { Once::new() }; MAX_VMS];
+
+/// The VM of number `id`, if it was made.
+pub fn by_id(id: usize) -> Option<&'static Vm> {
+    VMS.get(id)?.get().copied()
+}
 
 /// A VM was refused: the machine's status will say so.
 pub fn note_failure() {
@@ -150,6 +161,9 @@ impl Vm {
             schedule::register(vcpu.entity, Thing::Vcpu(vm, vcpu));
         }
         schedule::register(vm.job, Thing::Job(vm));
+        if let Some(slot) = VMS.get(id) {
+            slot.call_once(|| vm);
+        }
         Ok(vm)
     }
 
@@ -257,14 +271,20 @@ impl Vm {
         }
     }
 
-    /// A byte from the keyboard.
-    pub fn receive(&self, byte: u8) {
+    /// Lets its UART receive the keys that wait for it, as many as it has room for.
+    #[cold]
+    pub fn take_keys(&self) {
+        let mut effects = Effects::default();
         let mut uart = self.uart.lock();
-        if let Some(level) = uart.receive(byte) {
-            let effects = self.vgic.lock().set_spi_level(UART_INTID, level);
-            drop(uart);
-            self.notify(effects);
+        while uart.room() > 0
+            && let Some(key) = console::next_key(self.id)
+        {
+            if let Some(level) = uart.receive(key) {
+                effects |= self.vgic.lock().set_spi_level(UART_INTID, level);
+            }
         }
+        drop(uart);
+        self.notify(effects);
     }
 
     /// Whether the VM owns `ipa` as RAM: a stage-2 fault on it came from a change of the tables

@@ -21,6 +21,7 @@
 //! | [`asid`] | one ASID, several CPUs and tables | `loops=` |
 //! | [`uneoi`] | an interrupt that is ended late | `ms=` `rounds=` |
 //! | [`moved`] | counting while being moved | `ms=` `seed=` |
+//! | [`fault`] | vectors that are not in memory: the VM is stopped | |
 //! | [`reboot`] | SYSTEM_RESET | `until=` `clean` |
 //! | [`pong`] | the keyboard | |
 //! | [`count`] | how much of a CPU one gets | `ms=` `at=` `cpus=` |
@@ -36,6 +37,7 @@ pub mod check;
 pub mod count;
 pub mod dabort;
 pub mod debug;
+pub mod fault;
 pub mod fiq;
 pub mod fp;
 pub mod gic;

@@ -165,7 +165,7 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// The interface out of reset: ICH_VMCR_EL2 0, but for its read-only shape.
+    /// Takes the state from this pCPU, and turns the timer off.
     pub fn save(&mut self) {
         self.cntv_ctl = CNTV_CTL_EL0.get();
         self.cntv_cval = CNTV_CVAL_EL0.get();

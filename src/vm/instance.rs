@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use log::{error, info};
 use spin::Once;
 
+use super::clean::Cleaning;
 use super::description::VmConfig;
 use super::image::LoadPlan;
 use super::layout::{RAM_BASE, UART_INTID};
@@ -63,6 +64,7 @@ pub struct Vm {
     life: Lock<Life, { rank::LIFE }>,
     job: crate::sched::EntityId,
     pub(super) preparation: Lock<Preparation, { rank::LIFE }>,
+    pub(super) cleaning: Lock<Cleaning, { rank::DEVICE }>,
     pub(super) ram: GuestRam,
     pub(super) plan: LoadPlan<'static>,
     pub(super) tree: Vec<u8>,
@@ -152,6 +154,7 @@ impl Vm {
             life: Lock::new(Life::Made),
             job,
             preparation: Lock::new(Preparation::new(frames)),
+            cleaning: Lock::new(Cleaning::default()),
             ram,
             plan,
             tree,
@@ -193,9 +196,19 @@ impl Vm {
         })
     }
 
+    /// The job has work to do. It is never off, so that a call is never lost: at worst it runs once
+    /// for nothing.
+    pub(super) fn call_job(&self) {
+        let now = timer::now();
+        schedule::tell(|queue| match queue.state(self.job)? {
+            State::Off => queue.start(self.job, now),
+            _ => queue.wake(self.job, now),
+        });
+    }
+
     fn prepare(&self) {
         self.preparation.lock().again();
-        schedule::tell(|queue| queue.start(self.job, timer::now()));
+        self.call_job();
     }
 
     /// The job is done: everything is as out of reset, and the first vCPU may run.
@@ -203,6 +216,7 @@ impl Vm {
         self.vgic.lock().reset();
         *self.uart.lock() = Pl011::new();
         *self.power.lock() = Power::new();
+        *self.cleaning.lock() = Cleaning::default();
         for last in &self.last {
             last.store(NOBODY, Ordering::Relaxed);
         }

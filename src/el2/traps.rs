@@ -65,7 +65,7 @@ pub const HCR: u64 = value(&[
     bit(23, 0),  // TPCP: maintenance by address to the point of coherency is the guest's own
     bit(24, 0),  // TPU: and to the point of unification
     bit(25, 0),  // TTLB: TLB maintenance acts on the guest's VMID alone
-    bit(26, 0),  // TVM: writes of translation registers are the guest's own
+    bit(26, 0),  // TVM: writes of translation registers; set while a set/way clean is under way
     bit(27, 0),  // TGE: guests have an EL1: their SVCs and aborts go there, not here
     bit(28, 0),  // TDZ: DC ZVA is harmless
     bit(29, 0),  // HCD: HVC is the guests' way to call

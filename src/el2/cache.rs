@@ -116,17 +116,27 @@ pub unsafe fn zero(va: Va, length: u64) {
     }
 }
 
+/// TCR_EL1.EPD0 and EPD1: no walks of EL1's tables.
+pub const NO_WALKS: u64 = 1 << 7 | 1 << 23;
+
 /// Runs `action` with `vttbr` in VTTBR_EL2: TLB maintenance of another VM than the one loaded
 /// (TLBIs act on the current VMID).
 pub fn with_vttbr(vttbr: u64, action: impl FnOnce()) {
-    use aarch64_cpu::registers::VTTBR_EL2;
+    use aarch64_cpu::registers::{TCR_EL1, VTTBR_EL2};
     let loaded = VTTBR_EL2.get();
     if loaded == vttbr {
         return action();
     }
+    // No walk by the loaded guest's tables under the other's stage 2, not even a speculative one
+    // (an AT, on Cortex-A72 by erratum 1319367).
+    let control = TCR_EL1.get();
+    TCR_EL1.set(control | NO_WALKS);
+    isb();
     VTTBR_EL2.set(vttbr);
     isb();
     action();
     VTTBR_EL2.set(loaded);
+    isb();
+    TCR_EL1.set(control);
     isb();
 }

@@ -19,6 +19,7 @@ use super::{Vcpu, tree};
 use crate::device::pl011::Pl011;
 use crate::device::psci::{self, Power};
 use crate::device::vgic::{Effects, Vgic};
+use crate::el2::features::most_vmid;
 use crate::el2::layout::MAX_PCPUS;
 use crate::el2::lock::{Lock, rank};
 use crate::memory::Ipa;
@@ -119,7 +120,8 @@ impl Vm {
 
         let mut stage2 = Stage2::new(Tables::new(), ipa_bits).map_err(|error| refuse(&error))?;
         // VMID 0 is left to EL2 between guests.
-        let vmid = u16::try_from(id + 1).map_err(|_| refuse(&"no VMID left"))?;
+        let vmid = u16::try_from(id + 1).ok().filter(|vmid| *vmid <= most_vmid());
+        let vmid = vmid.ok_or_else(|| refuse(&"no VMID is left"))?;
         let vttbr = vttbr(vmid, stage2.root());
         stage2.machine().set_vttbr(vttbr);
 

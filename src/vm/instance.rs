@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use log::{error, info};
+use log::{debug, error, info};
 use spin::Once;
 
 use super::clean::Cleaning;
@@ -136,7 +136,9 @@ impl Vm {
             let own = config.dedicated.then(|| mask.trailing_zeros() as usize);
             vcpus.push(Vcpu::new(index, entity(config.share, *mask, own)?, config.dedicated));
         }
-        let job = entity(config.share, u8::MAX, None)?;
+        let job = schedule::with(|queue| queue.add_job(config.share))
+            .unwrap_or(Err(SchedError::PcpuCount { found: 0 }))
+            .map_err(|error| refuse(&error))?;
         console::add_vm(id, config.name);
         let vm: &'static Self = alloc::boxed::Box::leak(alloc::boxed::Box::new(Self {
             id,
@@ -257,6 +259,9 @@ impl Vm {
             return;
         }
         let Ok(again) = life.stopped() else { return };
+        for vcpu in &self.vcpus {
+            self.tell_account(vcpu);
+        }
         let now = *life;
         drop(life);
         console::flush_vm(self.id);
@@ -272,6 +277,22 @@ impl Vm {
         }
         LIVE.fetch_sub(1, Ordering::AcqRel);
         off_if_last();
+    }
+
+    /// Says, to those who want to know, what a vCPU has had of the machine.
+    fn tell_account(&self, vcpu: &Vcpu) {
+        let hertz = timer::frequency().max(1);
+        let us = |ticks: u64| u128::from(ticks) * 1_000_000 / u128::from(hertz);
+        if let Some(Ok(account)) = schedule::with(|queue| queue.account(vcpu.entity)) {
+            debug!(
+                "{} vCPU {}: ran {} us, waited {} us, moved {} times",
+                self.name,
+                vcpu.index,
+                us(account.run),
+                us(account.wait),
+                account.moves
+            );
+        }
     }
 
     /// Tells the vCPUs of `effects` that their vGIC has news.

@@ -1,12 +1,13 @@
 //! Who gets how much of the machine: measured by guests that count for the same time.
 //!
-//! All pCPUs take turns on one host thread and time is counted by instructions, so that the
-//! figures depend on the scheduler alone.
+//! Time is counted by instructions, so that the figures depend on the scheduler alone. On one pCPU
+//! it is the guests' own counts that are compared. QEMU runs several pCPUs in turns that are not
+//! equally long, which is none of the scheduler's business: there it is the hypervisor's books.
 
 use crate::harness::{Case, Config, Failure, Profile, Test, Verdict, Vm};
 
 /// From when on, and how long, all guests count, in milliseconds of the machine's time.
-const WINDOW: &str = "at=200 ms=2000";
+const WINDOW: &str = "at=100 ms=1000";
 
 /// Percent by which a share may be off.
 const TOLERATED: f64 = 5.0;
@@ -60,11 +61,13 @@ fn counts(
         let vm = Vm::new(name).kernel("count").cpus(1).bootargs(WINDOW);
         case = case.vm(change(n, vm));
     }
-    let outcome = case.counting_instructions().timeout(180).run()?;
+    let case = case.append("log=debug").counting_instructions().timeout(180);
+    let outcome = case.run()?;
     outcome.expect_status(0)?;
     let count = |name: &String| {
         outcome.expect_pass(name, 2)?;
-        outcome.number(name, "COUNT", "count")
+        let counted = outcome.number(name, "COUNT", "count")?;
+        if config.smp == 1 { Ok(counted) } else { Ok(outcome.account(name)?.0) }
     };
     names.iter().map(count).collect()
 }

@@ -49,13 +49,13 @@ pub fn tests() -> Vec<Test> {
         Test::new("sharing/sleepers", |config| {
             // WFI gives the pCPU away: who computes loses next to nothing to one who sleeps.
             let count = |case: Case| -> Result<u64, Failure> {
-                let vm = Vm::new("busy").kernel("count").bootargs("at=100 ms=400");
+                let vm = Vm::new("busy").kernel("count").bootargs("at=400 ms=400");
                 let outcome = case.vm(vm).counting_instructions().run()?;
                 outcome.expect_pass("busy", 2)?;
                 outcome.number("busy", "COUNT", "count")
             };
             let alone = count(Case::new(config))?;
-            let idle = Vm::new("idle").kernel("idle").bootargs("ms=600 tick=10");
+            let idle = Vm::new("idle").kernel("idle").bootargs("ms=900 tick=10");
             let beside = count(Case::new(config).vm(idle))?;
             if beside * 100 < alone * 95 {
                 let why = format!("{beside} counts beside a sleeper, {alone} alone");
@@ -118,26 +118,15 @@ fn moves(config: Config) -> Verdict {
     let mut ran = Vec::new();
     for name in ["one", "two", "three"] {
         outcome.expect_pass(name, 3)?;
-        let (us, moves) = account(&outcome, name)?;
+        let (us, moves) = outcome.account(name)?;
         if moves < 10 {
             return Err(outcome.failure(format!("[{name}] moved {moves} times, wanted 10")));
         }
         ran.push(us);
     }
-    equal_within(&outcome, &ran, 5)?;
+    // Not at the same time: the last one has the end of it for itself.
+    equal_within(&outcome, &ran, 15)?;
     outcome.expect_status(0)
-}
-
-/// What the hypervisor says at the end of vCPU 0 of `name`: microseconds run, and moves.
-fn account(outcome: &Outcome, name: &str) -> Result<(u64, u64), Failure> {
-    let start = format!("DEBUG: {name} vCPU 0: ran ");
-    let line = outcome.lines("mezzanine").find_map(|line| line.strip_prefix(&start));
-    let words: Vec<u64> =
-        line.unwrap_or("").split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    match words[..] {
-        [ran, _waited, moved] => Ok((ran, moved)),
-        _ => Err(outcome.failure(format!("no account of {name}: {line:?}"))),
-    }
 }
 
 /// None of these is further from their mean than so many percent.

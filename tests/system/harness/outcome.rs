@@ -95,6 +95,19 @@ impl Outcome {
             .ok_or_else(|| self.failure(format!("[{name}] said no `{word} … {key}=NUMBER`")))
     }
 
+    /// What the hypervisor says (`log=debug`) at the end of vCPU 0 of `name`: for how many
+    /// microseconds it ran, and how often it moved.
+    pub fn account(&self, name: &str) -> Result<(u64, u64), Failure> {
+        let start = format!("DEBUG: {name} vCPU 0: ran ");
+        let line = self.lines("mezzanine").find_map(|line| line.strip_prefix(&start));
+        let words = line.unwrap_or("").split_whitespace();
+        let numbers: Vec<u64> = words.filter_map(|word| word.parse().ok()).collect();
+        match numbers[..] {
+            [ran, _waited, moved] => Ok((ran, moved)),
+            _ => Err(self.failure(format!("no account of {name}: {line:?}"))),
+        }
+    }
+
     /// The hypervisor's last line gave this status.
     pub fn expect_status(&self, wanted: i32) -> Verdict {
         if self.end == End::Status(wanted) {

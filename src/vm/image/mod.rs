@@ -10,22 +10,18 @@
 //! how much memory it uses behind its last byte.
 
 mod elf;
-mod error;
 mod header;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use error::ImageError;
-
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
-use super::description::VmConfig;
+use super::description::{Fault, VmConfig};
 use super::layout::RAM_BASE;
 use crate::memory::{Ipa, PAGE_SIZE, align_up};
 
-/// The most loadable segments that an ELF file may have.
-pub const MAX_SEGMENTS: usize = 32;
 /// How far above the start of RAM an initrd goes, at most: as QEMU's board does.
 const INITRD_DISTANCE: u64 = 128 << 20;
 /// Where a raw image goes and starts.
@@ -50,15 +46,6 @@ impl Format {
             "elf" => Some(Self::Elf),
             "raw" => Some(Self::Raw),
             _ => None,
-        }
-    }
-
-    /// Its name in a description.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Image => "Image",
-            Self::Elf => "elf",
-            Self::Raw => "raw",
         }
     }
 
@@ -104,8 +91,6 @@ impl Segment<'_> {
 /// What goes where in a VM's RAM.
 #[derive(Clone, Debug)]
 pub struct LoadPlan<'a> {
-    /// The kernel's format, told or recognised.
-    pub format: Format,
     /// The kernel.
     pub kernel: Vec<Segment<'a>>,
     /// Where the boot vCPU starts.
@@ -118,54 +103,40 @@ pub struct LoadPlan<'a> {
     pub tree_room: u64,
 }
 
-/// A VM's RAM as a range of IPAs.
-#[derive(Clone, Copy)]
-struct Ram {
-    start: u64,
-    end: u64,
-}
-
-impl Ram {
-    /// Whether `size` bytes at `start` lie inside.
-    fn holds(&self, start: u64, size: u64) -> bool {
-        let end = start.checked_add(size);
-        start >= self.start && end.is_some_and(|end| end <= self.end)
-    }
+/// Whether `size` bytes at `start` lie in `ram`.
+fn holds(ram: &Range<u64>, start: u64, size: u64) -> bool {
+    let end = start.checked_add(size);
+    start >= ram.start && end.is_some_and(|end| end <= ram.end)
 }
 
 impl<'a> LoadPlan<'a> {
     /// Plans a VM whose device tree needs `tree_room` bytes.
-    pub fn new(vm: &VmConfig<'a>, tree_room: u64) -> Result<Self, ImageError> {
+    pub fn new(vm: &VmConfig<'a>, tree_room: u64) -> Result<Self, Fault> {
         let start = RAM_BASE.get();
-        let ram = Ram { start, end: start.saturating_add(vm.memory()) };
-        let format = vm.format.unwrap_or_else(|| Format::of(vm.kernel));
-        let (kernel, entry) = match format {
+        let ram = start..start.saturating_add(vm.memory());
+        let (kernel, entry) = match vm.format.unwrap_or_else(|| Format::of(vm.kernel)) {
             Format::Image => header::load(vm)?,
             Format::Elf => elf::load(vm)?,
             Format::Raw => raw(vm)?,
         };
-        check_kernel(vm, &kernel, ram)?;
+        check_kernel(vm, &kernel, &ram)?;
         let entry = vm.entry_address.unwrap_or(entry);
         if entry & 3 != 0 || !kernel.iter().any(|segment| segment.contains(entry)) {
-            return Err(ImageError::Entry(entry));
+            let wanted = "a multiple of 4 within what is loaded";
+            return Err(vm.fault("entry-address", format_args!("{entry:#x}"), wanted));
         }
-        let initrd = place_initrd(vm, &kernel, ram)?;
+        let initrd = place_initrd(vm, &kernel, &ram)?;
         let tree_room = align_up(tree_room, PAGE_SIZE).unwrap_or(u64::MAX);
-        Ok(Self {
-            format,
-            tree: place_tree(tree_room, &kernel, initrd, ram)?,
-            kernel,
-            entry: Ipa::new(entry),
-            initrd,
-            tree_room,
-        })
+        let tree = place_tree(vm, tree_room, &kernel, initrd, &ram)?;
+        Ok(Self { kernel, entry: Ipa::new(entry), initrd, tree, tree_room })
     }
 }
 
-fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), ImageError> {
+fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Fault> {
     // Whoever says that it is raw may mean it; else it would start with what is no instruction.
     if vm.format.is_none() && vm.kernel.starts_with(&[0x1f, 0x8b]) {
-        return Err(ImageError::Gzip);
+        let wanted = "it unpacked (or format = \"raw\")";
+        return Err(vm.fault("kernel", "a file packed by gzip", wanted));
     }
     let load = vm.load_address.unwrap_or(RAW_ADDRESS);
     let size = vm.kernel.len() as u64;
@@ -173,18 +144,20 @@ fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), ImageError> {
 }
 
 /// All segments lie in RAM, and none lies on another.
-fn check_kernel(vm: &VmConfig<'_>, kernel: &[Segment<'_>], ram: Ram) -> Result<(), ImageError> {
+fn check_kernel(vm: &VmConfig<'_>, kernel: &[Segment<'_>], ram: &Range<u64>) -> Result<(), Fault> {
+    let property = if vm.load_address.is_some() { "load-address" } else { "kernel" };
     for (index, segment) in kernel.iter().enumerate() {
         let (start, size) = (segment.ipa.get(), segment.size);
-        if !ram.holds(start, size) {
-            let (from, to) = (ram.start, ram.end);
-            let told = vm.load_address.is_some();
-            let property = if told { "load-address" } else { "kernel" };
-            return Err(ImageError::KernelPlace { property, start, size, from, to });
+        if !holds(ram, start, size) {
+            let found = format_args!("{size:#x} bytes to go to {start:#x}");
+            let wanted = format_args!("them within RAM, {:#x} to {:#x}", ram.start, ram.end);
+            return Err(vm.fault(property, found, wanted));
         }
         let mut before = kernel.iter().take(index);
         if let Some(other) = before.find(|other| other.overlaps(segment)) {
-            return Err(ImageError::Overlap(start, size, other.ipa.get()));
+            let other = other.ipa.get();
+            let found = format_args!("{size:#x} bytes at {start:#x} on a segment at {other:#x}");
+            return Err(vm.fault("kernel", found, "them apart"));
         }
     }
     Ok(())
@@ -200,39 +173,40 @@ fn above(kernel: &[Segment<'_>]) -> Option<u64> {
 fn place_initrd<'a>(
     vm: &VmConfig<'a>,
     kernel: &[Segment<'_>],
-    ram: Ram,
-) -> Result<Option<Segment<'a>>, ImageError> {
+    ram: &Range<u64>,
+) -> Result<Option<Segment<'a>>, Fault> {
     let Some(bytes) = vm.initrd else {
         return Ok(None);
     };
     let size = bytes.len() as u64;
     let lowest = above(kernel).unwrap_or(ram.end);
-    let fits = |start: &u64| ram.holds(*start, size);
-    let places = [lowest.max(distant(ram)), lowest];
-    let place = places
-        .into_iter()
-        .find(fits)
-        .ok_or(ImageError::Initrd(size, ram.end.saturating_sub(lowest)))?;
+    let place = [lowest.max(distant(ram)), lowest].into_iter().find(|at| holds(ram, *at, size));
+    let Some(place) = place else {
+        let room = ram.end.saturating_sub(lowest);
+        let wanted = format_args!("at most {room:#x}, the RAM above the kernel");
+        return Err(vm.fault("initrd", format_args!("{size:#x} bytes"), wanted));
+    };
     Ok(Some(Segment { ipa: Ipa::new(place), bytes, size }))
 }
 
 /// Where QEMU's board would put what goes above a kernel.
-fn distant(ram: Ram) -> u64 {
+fn distant(ram: &Range<u64>) -> u64 {
     let half = ram.end.saturating_sub(ram.start) / 2;
     ram.start.saturating_add(half.min(INITRD_DISTANCE))
 }
 
 /// The start of RAM where that is free, else above the initrd.
 fn place_tree(
+    vm: &VmConfig<'_>,
     room: u64,
     kernel: &[Segment<'_>],
     initrd: Option<Segment<'_>>,
-    ram: Ram,
-) -> Result<Ipa, ImageError> {
+    ram: &Range<u64>,
+) -> Result<Ipa, Fault> {
     let free = |start: &u64| {
         let tree = Segment { ipa: Ipa::new(*start), bytes: &[], size: room };
         let taken = kernel.iter().chain(&initrd).any(|segment| segment.overlaps(&tree));
-        ram.holds(*start, room) && !taken
+        holds(ram, *start, room) && !taken
     };
     let (lowest, distant) = match initrd {
         Some(initrd) => (align_up(initrd.end().get(), PAGE_SIZE), 0),
@@ -240,5 +214,14 @@ fn place_tree(
     };
     let lowest = lowest.unwrap_or(ram.end);
     let place = [ram.start, lowest.max(distant), lowest].into_iter().find(free);
-    place.map(Ipa::new).ok_or(ImageError::TreePlace(room, ram.end.saturating_sub(lowest)))
+    place.map(Ipa::new).ok_or_else(|| {
+        let found = format_args!("{:#x} bytes free", ram.end.saturating_sub(lowest));
+        vm.fault("memory-mib", found, format_args!("{room:#x} for the device tree"))
+    })
+}
+
+/// The little-endian number in `size` bytes at `offset` of a file.
+fn number(file: &[u8], offset: u64, size: usize) -> Option<u64> {
+    let bytes = file.get(usize::try_from(offset).ok()?..)?.get(..size)?;
+    Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }

@@ -76,7 +76,7 @@ impl<'a> VmConfig<'a> {
 
     /// Plans what goes where in its RAM.
     pub fn plan(&self) -> Result<LoadPlan<'a>, Fault> {
-        LoadPlan::new(self, tree::room(self)?)
+        LoadPlan::new(self, tree::size(self)?)
     }
 
     /// A fault of its property: what was found and what was wanted.

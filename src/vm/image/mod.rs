@@ -125,9 +125,21 @@ impl<'a> LoadPlan<'a> {
             let wanted = "a multiple of 4 within what is loaded";
             return Err(vm.fault("entry-address", format_args!("{entry:#x}"), wanted));
         }
-        let initrd = place_initrd(vm, &kernel, &ram)?;
+        let initrd = vm.initrd.map(|bytes| {
+            let size = bytes.len() as u64;
+            let place = place(&ram, &kernel, size, None).map_err(|room| {
+                let wanted = format_args!("at most {room:#x}, the RAM above the kernel");
+                vm.fault("initrd", format_args!("{size:#x} bytes"), wanted)
+            });
+            place.map(|ipa| Segment { ipa, bytes, size })
+        });
+        let initrd = initrd.transpose()?;
+        let taken: Vec<_> = kernel.iter().chain(&initrd).copied().collect();
         let tree_room = align_up(tree_room, PAGE_SIZE).unwrap_or(u64::MAX);
-        let tree = place_tree(vm, tree_room, &kernel, initrd, &ram)?;
+        let tree = place(&ram, &taken, tree_room, Some(ram.start)).map_err(|room| {
+            let wanted = format_args!("{tree_room:#x} for the device tree");
+            vm.fault("memory-mib", format_args!("{room:#x} bytes free"), wanted)
+        })?;
         Ok(Self { kernel, entry: Ipa::new(entry), initrd, tree, tree_room })
     }
 }
@@ -163,61 +175,24 @@ fn check_kernel(vm: &VmConfig<'_>, kernel: &[Segment<'_>], ram: &Range<u64>) -> 
     Ok(())
 }
 
-/// The first page above a kernel.
-fn above(kernel: &[Segment<'_>]) -> Option<u64> {
-    let end = kernel.iter().map(|segment| segment.end().get()).max()?;
-    align_up(end, PAGE_SIZE)
-}
-
-/// Half of RAM above its start, as far as that is above the kernel too; else right above it.
-fn place_initrd<'a>(
-    vm: &VmConfig<'a>,
-    kernel: &[Segment<'_>],
+/// Where `size` bytes are free: at `first`, else half of RAM above its start, as far as that is
+/// above all that is taken, else right above that. The room there is an error's number.
+fn place(
     ram: &Range<u64>,
-) -> Result<Option<Segment<'a>>, Fault> {
-    let Some(bytes) = vm.initrd else {
-        return Ok(None);
-    };
-    let size = bytes.len() as u64;
-    let lowest = above(kernel).unwrap_or(ram.end);
-    let place = [lowest.max(distant(ram)), lowest].into_iter().find(|at| holds(ram, *at, size));
-    let Some(place) = place else {
-        let room = ram.end.saturating_sub(lowest);
-        let wanted = format_args!("at most {room:#x}, the RAM above the kernel");
-        return Err(vm.fault("initrd", format_args!("{size:#x} bytes"), wanted));
-    };
-    Ok(Some(Segment { ipa: Ipa::new(place), bytes, size }))
-}
-
-/// Where QEMU's board would put what goes above a kernel.
-fn distant(ram: &Range<u64>) -> u64 {
+    taken: &[Segment<'_>],
+    size: u64,
+    first: Option<u64>,
+) -> Result<Ipa, u64> {
+    let end = taken.iter().map(|segment| segment.end().get()).max();
+    let lowest = end.and_then(|end| align_up(end, PAGE_SIZE)).unwrap_or(ram.end);
     let half = ram.end.saturating_sub(ram.start) / 2;
-    ram.start.saturating_add(half.min(INITRD_DISTANCE))
-}
-
-/// The start of RAM where that is free, else above the initrd.
-fn place_tree(
-    vm: &VmConfig<'_>,
-    room: u64,
-    kernel: &[Segment<'_>],
-    initrd: Option<Segment<'_>>,
-    ram: &Range<u64>,
-) -> Result<Ipa, Fault> {
-    let free = |start: &u64| {
-        let tree = Segment { ipa: Ipa::new(*start), bytes: &[], size: room };
-        let taken = kernel.iter().chain(&initrd).any(|segment| segment.overlaps(&tree));
-        holds(ram, *start, room) && !taken
-    };
-    let (lowest, distant) = match initrd {
-        Some(initrd) => (align_up(initrd.end().get(), PAGE_SIZE), 0),
-        None => (above(kernel), distant(ram)),
-    };
-    let lowest = lowest.unwrap_or(ram.end);
-    let place = [ram.start, lowest.max(distant), lowest].into_iter().find(free);
-    place.map(Ipa::new).ok_or_else(|| {
-        let found = format_args!("{:#x} bytes free", ram.end.saturating_sub(lowest));
-        vm.fault("memory-mib", found, format_args!("{room:#x} for the device tree"))
-    })
+    let distant = ram.start.saturating_add(half.min(INITRD_DISTANCE));
+    let mut places = first.into_iter().chain([lowest.max(distant), lowest]);
+    let place = places.find(|start| {
+        let piece = Segment { ipa: Ipa::new(*start), bytes: &[], size };
+        holds(ram, *start, size) && !taken.iter().any(|other| other.overlaps(&piece))
+    });
+    place.map(Ipa::new).ok_or(ram.end.saturating_sub(lowest))
 }
 
 /// The little-endian number in `size` bytes at `offset` of a file.

@@ -14,39 +14,24 @@ use alloc::vec::Vec;
 use vm_fdt::{Error, FdtWriter};
 
 use super::description::{Fault, VmConfig};
-use super::image::{LoadPlan, Segment};
+use super::image::Segment;
 use super::layout::{
     GICD_BASE, GICD_SIZE, GICR_BASE, GICR_STRIDE, PHYSICAL_TIMER_INTID, RAM_BASE, UART_BASE,
     UART_INTID, UART_SIZE, VIRTUAL_TIMER_INTID,
 };
 
-/// What a generated tree takes at most without the command line: each CPU's node has its room.
-const GENERATED: u64 = 0x1000;
-const EACH_CPU: u64 = 0x100;
-
-/// How many bytes to keep for a VM's tree: known before its plan, which needs to know this.
-pub fn room(vm: &VmConfig<'_>) -> Result<u64, Fault> {
-    let Some(blob) = vm.device_tree else {
-        let cpus = EACH_CPU.saturating_mul(vm.cpus as u64);
-        return Ok(GENERATED.saturating_add(cpus).saturating_add(vm.bootargs.len() as u64));
-    };
-    // The size is the same wherever the initrd will lie.
-    let initrd = vm.initrd.map(|_| Segment::default());
-    Ok(patch::patch(blob, vm, initrd)?.len() as u64)
+/// The size of a VM's tree: known before its plan, which needs to know this.
+pub fn size(vm: &VmConfig<'_>) -> Result<u64, Fault> {
+    // It is the same wherever the initrd will lie.
+    let tree = build(vm, vm.initrd.map(|_| Segment::default()))?;
+    Ok(tree.len() as u64)
 }
 
-/// Makes the tree for a VM that is loaded by `plan`.
-pub fn build(vm: &VmConfig<'_>, plan: &LoadPlan<'_>) -> Result<Vec<u8>, Fault> {
-    let tree = match vm.device_tree {
-        Some(blob) => patch::patch(blob, vm, plan.initrd)?,
-        None => generate(vm, plan).map_err(|error| refused(vm, error))?,
-    };
-    match tree.len() as u64 {
-        size if size <= plan.tree_room => Ok(tree),
-        size => {
-            let wanted = format_args!("at most {}", plan.tree_room);
-            Err(vm.fault("device-tree", format_args!("{size} bytes"), wanted))
-        }
+/// Makes the tree for a VM whose initrd was loaded as said.
+pub fn build(vm: &VmConfig<'_>, initrd: Option<Segment<'_>>) -> Result<Vec<u8>, Fault> {
+    match vm.device_tree {
+        Some(blob) => patch::patch(blob, vm, initrd),
+        None => generate(vm, initrd).map_err(|error| refused(vm, error)),
     }
 }
 
@@ -99,7 +84,7 @@ const PPI: u32 = 1;
 /// An interrupt specifier's third cell: active high, level-sensitive.
 const LEVEL_HIGH: u32 = 4;
 
-fn generate(vm: &VmConfig<'_>, plan: &LoadPlan<'_>) -> Result<Vec<u8>, Error> {
+fn generate(vm: &VmConfig<'_>, initrd: Option<Segment<'_>>) -> Result<Vec<u8>, Error> {
     let mut fdt = FdtWriter::new()?;
     let machine = [
         ("compatible", Text("linux,dummy-virt")),
@@ -110,7 +95,7 @@ fn generate(vm: &VmConfig<'_>, plan: &LoadPlan<'_>) -> Result<Vec<u8>, Error> {
     ];
     let root = node(&mut fdt, "", &machine)?;
     let chosen = node(&mut fdt, "chosen", &[("stdout-path", Text(UART_PATH))])?;
-    patch::write(&mut fdt, &patch::chosen(vm, plan.initrd))?;
+    patch::write(&mut fdt, &patch::chosen(vm, initrd))?;
     fdt.end_node(chosen)?;
     leaf(&mut fdt, "aliases", &[("serial0", Text(UART_PATH))])?;
     let ram = [RAM_BASE.get(), vm.memory()];

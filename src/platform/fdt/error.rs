@@ -4,9 +4,10 @@ use thiserror::Error;
 
 use super::{Node, Property};
 
-/// Why a blob is no device tree. Numbers are bytes, and offsets count from the blob's start.
+/// Why a blob is no device tree. Numbers are bytes, and offsets count from the blob's start. Who
+/// knows what should have been a device tree puts that before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("device tree: offset {at:#x}: found {what} {found:#x}, wanted {wanted}")]
+#[error("offset {at:#x}: found {what} {found:#x}, wanted {wanted}")]
 pub struct FdtError {
     /// The offset of the header's field or of the token that is wrong.
     pub at: usize,

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use arrayvec::ArrayVec;
+
 use super::{Fdt, Found, MAX_DEPTH, Odd, Property, Token};
 
 /// A node. Cheap to copy: it knows its place in the blob, and looks there when asked. Prints as
@@ -68,29 +70,23 @@ impl<'a> Node<'a> {
 
     /// Its parent, `None` for the root.
     pub fn parent(&self) -> Option<Node<'a>> {
-        let (line, depth) = self.line();
-        let offset = *line.get(depth.checked_sub(1)?)?;
-        Some(Node { fdt: self.fdt, offset })
+        self.ancestors().pop()
     }
 
-    /// The offsets of its ancestors from the root down, and how many they are.
-    fn line(&self) -> ([usize; MAX_DEPTH], usize) {
-        let mut line = [0; MAX_DEPTH];
-        let mut depth = 0usize;
-        let tokens = self.fdt.tokens(self.fdt.root().offset);
-        for (offset, token) in tokens.take_while(|(offset, _)| *offset < self.offset) {
+    /// The nodes that it lies in, from the root down.
+    fn ancestors(&self) -> ArrayVec<Node<'a>, MAX_DEPTH> {
+        let fdt = self.fdt;
+        let mut line = ArrayVec::new();
+        let before = fdt.tokens(fdt.root().offset).take_while(|(offset, _)| *offset < self.offset);
+        for (offset, token) in before {
             match token {
-                Token::Begin(_) => {
-                    if let Some(place) = line.get_mut(depth) {
-                        *place = offset;
-                    }
-                    depth = depth.saturating_add(1);
-                }
-                Token::End => depth = depth.saturating_sub(1),
+                // There is room: the check saw no deeper node.
+                Token::Begin(_) => line.try_push(Node { fdt, offset }).unwrap_or(()),
+                Token::End => drop(line.pop()),
                 _ => {}
             }
         }
-        (line, depth)
+        line
     }
 
     /// Whether one of its `compatible` strings is `name`.
@@ -165,12 +161,8 @@ impl fmt::Debug for Node<'_> {
 /// A node prints as its full path.
 impl fmt::Display for Node<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (line, depth) = self.line();
-        if depth == 0 {
-            return write!(f, "/");
-        }
-        for offset in line.iter().take(depth).skip(1) {
-            write!(f, "/{}", Node { fdt: self.fdt, offset: *offset }.name())?;
+        for node in self.ancestors().iter().skip(1) {
+            write!(f, "/{}", node.name())?;
         }
         write!(f, "/{}", self.name())
     }

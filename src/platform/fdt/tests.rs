@@ -199,7 +199,7 @@ fn a_blob_may_be_followed_by_other_bytes_but_not_be_cut_short() {
     assert_eq!(
         error(&bytes[..size - 1]),
         format!(
-            "device tree: offset 0x4: found totalsize {size:#x}, \
+            "offset 0x4: found totalsize {size:#x}, \
              wanted 40 to all the bytes there are"
         )
     );
@@ -212,11 +212,8 @@ fn headers_are_checked() {
         bytes[index * 4..][..4].copy_from_slice(&value.to_be_bytes());
         error(&bytes)
     };
-    assert_eq!(
-        error(&[0; 12]),
-        "device tree: offset 0x0: found a length of 0xc, wanted a header of 40 bytes"
-    );
-    assert_eq!(change(0, 5), "device tree: offset 0x0: found magic 0x5, wanted 0xd00dfeed");
+    assert_eq!(error(&[0; 12]), "offset 0x0: found a length of 0xc, wanted a header of 40 bytes");
+    assert_eq!(change(0, 5), "offset 0x0: found magic 0x5, wanted 0xd00dfeed");
     assert!(change(1, 20).contains("offset 0x4: found totalsize 0x14"));
     assert!(change(2, u32::MAX - 3).contains("found structure block of"));
     assert!(
@@ -227,10 +224,10 @@ fn headers_are_checked() {
         change(4, u32::MAX - 7).contains("found memory reservations at 0xfffffff8, wanted an end")
     );
     assert!(change(4, 4).contains("found memory reservations at 0x4, wanted a multiple of 8"));
-    assert_eq!(change(5, 16), "device tree: offset 0x14: found version 0x10, wanted 17 or later");
+    assert_eq!(change(5, 16), "offset 0x14: found version 0x10, wanted 17 or later");
     assert_eq!(
         change(6, 18),
-        "device tree: offset 0x18: found oldest compatible version 0x12, wanted 17 or earlier"
+        "offset 0x18: found oldest compatible version 0x12, wanted 17 or earlier"
     );
     assert!(change(9, 0).contains("wanted a token"));
     let blob = sample().blob();

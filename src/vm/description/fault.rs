@@ -15,25 +15,32 @@ use crate::platform::fdt::{FdtError, Odd};
 pub struct Fault(String);
 
 impl Fault {
-    /// A fault of these parts.
-    pub fn new(
-        node: impl Display,
-        property: impl Display,
-        found: impl Display,
-        wanted: impl Display,
-    ) -> Self {
-        Self(format!("{node}: {property}: found {found}, wanted {wanted}"))
+    /// A fault at a place, which is a node and mostly a property of it.
+    pub fn new(place: impl Display, found: impl Display, wanted: impl Display) -> Self {
+        Self(format!("{place}: found {found}, wanted {wanted}"))
     }
 
-    /// The fault of a property, or of the description itself, that is no device tree.
-    pub fn blob(node: impl Display, property: &str, error: FdtError) -> Self {
-        let FdtError { at, what, found, wanted } = error;
-        Self::new(node, property, format_args!("{what} {found:#x} at offset {at:#x}"), wanted)
+    /// The same, with the place in which its own place is.
+    pub fn within(self, place: impl Display) -> Self {
+        Self(format!("{place}: {self}"))
     }
 }
 
 impl From<Odd<'_>> for Fault {
     fn from(odd: Odd<'_>) -> Self {
         Self(format!("{odd}"))
+    }
+}
+
+impl From<FdtError> for Fault {
+    fn from(error: FdtError) -> Self {
+        Self(format!("{error}"))
+    }
+}
+
+impl From<vm_fdt::Error> for Fault {
+    /// The writer refuses only what no tree should bring about.
+    fn from(error: vm_fdt::Error) -> Self {
+        Self(format!("found what cannot be written ({error}), wanted another tree"))
     }
 }

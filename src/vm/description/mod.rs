@@ -81,7 +81,7 @@ impl<'a> VmConfig<'a> {
 
     /// A fault of its property: what was found and what was wanted.
     pub fn fault(&self, property: &str, found: impl Display, wanted: impl Display) -> Fault {
-        Fault::new(format_args!("/{}", self.name), property, found, wanted)
+        Fault::new(format_args!("/{}: {property}", self.name), found, wanted)
     }
 
     /// Its RAM in bytes.
@@ -129,7 +129,7 @@ pub fn read<'a>(
     limits: &Limits,
     bootargs: impl Fn(&str) -> Option<&'a str>,
 ) -> Result<Vec<Result<VmConfig<'a>, Fault>>, Fault> {
-    let tree = Fdt::new(blob).map_err(|error| Fault::blob("/", "VM description", error))?;
+    let tree = Fdt::new(blob).map_err(|error| Fault::from(error).within("/: VM description"))?;
     let root = tree.root();
     if !root.is_compatible("mezzanine,vms") {
         return Err(root.odd("compatible", "\"mezzanine,vms\"").into());
@@ -231,8 +231,8 @@ impl<'a> Reader<'_, 'a> {
         if (least..=most).contains(&number) {
             return Ok(number);
         }
-        let wanted = format_args!("{least} to {most}");
-        Err(Fault::new(self.vm, self.property.name, number, wanted))
+        let place = format_args!("{}: {}", self.vm, self.property.name);
+        Err(Fault::new(place, number, format_args!("{least} to {most}")))
     }
 
     fn address(&self) -> Result<u64, Odd<'a>> {

@@ -123,7 +123,7 @@ fn another_blob_is_no_description() {
     let blob = two().text("/", "compatible", "linux,dummy-virt").blob();
     let found = "found \"linux,dummy-virt\", wanted \"mezzanine,vms\"";
     assert_eq!(wrong(&blob), format!("/: compatible: {found}"));
-    let found = "found magic 0x1010101 at offset 0x0, wanted 0xd00dfeed";
+    let found = "offset 0x0: found magic 0x1010101, wanted 0xd00dfeed";
     assert_eq!(wrong(&Blob::new(&[1; 64])), format!("/: VM description: {found}"));
 }
 
@@ -312,7 +312,7 @@ fn images_that_cannot_be_loaded_are_faults() {
     );
     assert_eq!(
         fault(two().cells("/alpha", "device-tree", &[1])),
-        "/alpha: device-tree: found magic 0xd5d5d5d5 at offset 0x0, wanted 0xd00dfeed"
+        "/alpha: device-tree: offset 0x0: found magic 0xd5d5d5d5, wanted 0xd00dfeed"
     );
 }
 

@@ -29,15 +29,11 @@ pub fn size(vm: &VmConfig<'_>) -> Result<u64, Fault> {
 
 /// Makes the tree for a VM whose initrd was loaded as said.
 pub fn build(vm: &VmConfig<'_>, initrd: Option<Segment<'_>>) -> Result<Vec<u8>, Fault> {
-    match vm.device_tree {
+    let tree = match vm.device_tree {
         Some(blob) => patch::patch(blob, vm, initrd),
-        None => generate(vm, initrd).map_err(|error| refused(vm, error)),
-    }
-}
-
-/// The writer refused something that no tree should bring about.
-fn refused(vm: &VmConfig<'_>, error: Error) -> Fault {
-    vm.fault("device-tree", format_args!("what cannot be written ({error})"), "another tree")
+        None => generate(vm, initrd).map_err(Fault::from),
+    };
+    tree.map_err(|fault| fault.within(format_args!("/{}: device-tree", vm.name)))
 }
 
 /// The value of a property.

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use vm_fdt::{Error, FdtReserveEntry, FdtWriter, FdtWriterNode};
 
-use super::{Is, node, refused};
+use super::{Is, node};
 use crate::memory::Ipa;
 use crate::platform::fdt::{Fdt, Node, Odd};
 use crate::vm::description::{Fault, VmConfig};
@@ -43,20 +43,14 @@ pub(super) fn patch(
     vm: &VmConfig<'_>,
     initrd: Option<Segment<'_>>,
 ) -> Result<Vec<u8>, Fault> {
-    let name = format_args!("/{}", vm.name);
-    let tree = Fdt::new(blob).map_err(|error| Fault::blob(name, "device-tree", error))?;
-    let ram = ram_reg(tree.root(), vm).map_err(|odd| {
-        let property = format_args!("device-tree: {}: {}", odd.node, odd.property);
-        Fault::new(name, property, odd.found, odd.wanted)
-    })?;
-    let entries = tree.reservations().map(|(address, size)| FdtReserveEntry::new(address, size));
-    let entries: Result<Vec<_>, _> = entries.collect();
-    let fdt = entries.and_then(|entries| FdtWriter::new_with_mem_reserv(&entries));
-    let mut fdt = fdt.map_err(|error| refused(vm, error))?;
-    let memory = vec![("reg", Some(ram))];
+    let tree = Fdt::new(blob)?;
+    let memory = vec![("reg", Some(ram_reg(tree.root(), vm)?))];
     let psci = vec![("method", Some(b"hvc\0".to_vec()))];
-    Patch { vm, memory, chosen: chosen(vm, initrd), psci }.tree(&mut fdt, tree.root())?;
-    fdt.finish().map_err(|error| refused(vm, error))
+    let entries = tree.reservations().map(|(address, size)| FdtReserveEntry::new(address, size));
+    let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
+    let mut fdt = FdtWriter::new_with_mem_reserv(&entries)?;
+    Patch { memory, chosen: chosen(vm, initrd), psci }.tree(&mut fdt, tree.root())?;
+    Ok(fdt.finish()?)
 }
 
 /// RAM as a `reg` of the root's `#address-cells` and `#size-cells`.
@@ -82,20 +76,19 @@ fn is_memory(node: &Node<'_>) -> bool {
 }
 
 /// What becomes of the nodes that are not left as they are.
-struct Patch<'s, 'a> {
-    vm: &'s VmConfig<'a>,
+struct Patch {
     memory: Vec<Edit>,
     chosen: Vec<Edit>,
     psci: Vec<Edit>,
 }
 
-impl Patch<'_, '_> {
+impl Patch {
     /// Writes the tree. Without recursion: the stack of EL2 is small.
     fn tree(&self, fdt: &mut FdtWriter, root: Node<'_>) -> Result<(), Fault> {
         // The first memory node stands for all of RAM.
         let memory = root.children().find(is_memory);
         let mut open = vec![(self.open(fdt, root, 0)?, root.children())];
-        self.add_missing(fdt, root).map_err(|error| refused(self.vm, error))?;
+        self.add_missing(fdt, root)?;
         loop {
             let depth = open.len();
             let Some((_, children)) = open.last_mut() else { return Ok(()) };
@@ -106,7 +99,7 @@ impl Patch<'_, '_> {
                     open.push((self.open(fdt, child, depth)?, child.children()));
                 }
             } else if let Some((token, _)) = open.pop() {
-                fdt.end_node(token).map_err(|error| refused(self.vm, error))?;
+                fdt.end_node(token)?;
             }
         }
     }
@@ -134,13 +127,13 @@ impl Patch<'_, '_> {
         depth: usize,
     ) -> Result<FdtWriterNode, Fault> {
         let edits = self.edits(node, depth);
-        let token = fdt.begin_node(node.name()).map_err(|_| self.bad_name(node, node.name()))?;
+        let token = fdt.begin_node(node.name()).map_err(|_| bad_name(node, node.name()))?;
         let is_edited = |name| edits.iter().any(|(edited, _)| *edited == name);
         for property in node.properties().filter(|property| !is_edited(property.name)) {
             let written = fdt.property(property.name, property.bytes);
-            written.map_err(|_| self.bad_name(node, property.name))?;
+            written.map_err(|_| bad_name(node, property.name))?;
         }
-        write(fdt, edits).map_err(|error| refused(self.vm, error))?;
+        write(fdt, edits)?;
         Ok(token)
     }
 
@@ -157,12 +150,10 @@ impl Patch<'_, '_> {
             _ => &[],
         }
     }
+}
 
-    /// A node has, or has a property of, a name that the specification does not allow.
-    fn bad_name(&self, node: Node<'_>, name: &str) -> Fault {
-        let property = format_args!("device-tree: {node}");
-        let wanted = "at most 31 of the characters that the specification allows";
-        let found = format_args!("the name {name}");
-        Fault::new(format_args!("/{}", self.vm.name), property, found, wanted)
-    }
+/// A node has, or has a property of, a name that the specification does not allow.
+fn bad_name(node: Node<'_>, name: &str) -> Fault {
+    let wanted = "at most 31 of the characters that the specification allows";
+    Fault::new(node, format_args!("the name {name}"), wanted)
 }

@@ -1,8 +1,8 @@
 //! Mezzanine: a bare-metal Type-1 hypervisor for AArch64.
 //!
-//! The library holds every room of the house but the front door (`main.rs`). All rooms except
-//! [`el2`] and the drivers of [`platform`] are plain Rust that also compiles, and is tested, on
-//! the host. See `docs/architecture.md` for the map.
+//! The library holds every room of the house but the front door (`main.rs`). [`el2`], the
+//! drivers of [`platform`] and what runs guests ([`exit`], [`vm`]) need the machine; all the rest
+//! is plain Rust that also compiles, and is tested, on the host. `docs/architecture.md` has the map.
 #![no_std]
 
 extern crate alloc;

@@ -36,7 +36,8 @@ instruction! {
     tlbi_vmalls12e1is: "tlbi vmalls12e1is";
     /// All stage-1 entries, and combined ones, of the current VMID, everywhere (IS).
     tlbi_vmalle1is: "tlbi vmalle1is";
-    /// Every EL1&0 entry of every VMID, everywhere: when VMIDs are handed out anew, and at boot.
+    /// Every EL1&0 entry of every VMID, everywhere. Not needed as long as a VMID is never another
+    /// VM's: each is invalidated before its VM starts (vm/prepare.rs).
     tlbi_alle1is: "tlbi alle1is";
     /// The whole instruction cache of this pCPU.
     ic_iallu: "ic iallu";
@@ -115,17 +116,27 @@ pub unsafe fn zero(va: Va, length: u64) {
     }
 }
 
+/// TCR_EL1.EPD0 and EPD1: no walks of EL1's tables.
+pub const NO_WALKS: u64 = 1 << 7 | 1 << 23;
+
 /// Runs `action` with `vttbr` in VTTBR_EL2: TLB maintenance of another VM than the one loaded
 /// (TLBIs act on the current VMID).
 pub fn with_vttbr(vttbr: u64, action: impl FnOnce()) {
-    use aarch64_cpu::registers::VTTBR_EL2;
+    use aarch64_cpu::registers::{TCR_EL1, VTTBR_EL2};
     let loaded = VTTBR_EL2.get();
     if loaded == vttbr {
         return action();
     }
+    // No walk by the loaded guest's tables under the other's stage 2, not even a speculative one
+    // (an AT, on Cortex-A72 by erratum 1319367).
+    let control = TCR_EL1.get();
+    TCR_EL1.set(control | NO_WALKS);
+    isb();
     VTTBR_EL2.set(vttbr);
     isb();
     action();
     VTTBR_EL2.set(loaded);
+    isb();
+    TCR_EL1.set(control);
     isb();
 }

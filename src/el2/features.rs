@@ -8,7 +8,7 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use aarch64_cpu::registers::ID_AA64MMFR0_EL1;
+use aarch64_cpu::registers::{ICH_VTR_EL2, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1};
 use spin::Once;
 use tock_registers::interfaces::Readable;
 
@@ -22,6 +22,8 @@ pub struct Features {
     pub scxtnum: bool,
     /// FEAT_RAS: a virtual SError has a syndrome.
     pub ras: bool,
+    /// How many ICH_AP0Rn_EL2 there are: 1, 2 or 4, by ICH_VTR_EL2.PREbits.
+    pub active_registers: u32,
     /// Any of the registers of [`super::state::Untrappable`].
     pub untrappable: bool,
 }
@@ -33,8 +35,14 @@ static FIRST: AtomicBool = AtomicBool::new(true);
 static FEATURES: Once<Features> = Once::new();
 
 /// Nothing: what [`features`] says before [`init`].
-static NONE: Features =
-    Features { pauth: false, tpidr2: false, scxtnum: false, ras: false, untrappable: false };
+static NONE: Features = Features {
+    pauth: false,
+    tpidr2: false,
+    scxtnum: false,
+    ras: false,
+    active_registers: 1,
+    untrappable: false,
+};
 
 /// This machine's features.
 #[inline(always)]
@@ -158,7 +166,14 @@ pub fn init() {
     let scxtnum = csv2 >= 2 || (csv2 == 1 && (own[PFR1] >> 32) & 0xf >= 2);
     let ras = (own[PFR0] >> 28) & 0xf != 0;
     let first = FIRST.swap(false, Ordering::AcqRel);
-    FEATURES.call_once(|| Features { pauth, tpidr2, scxtnum, ras, untrappable: tpidr2 || scxtnum });
+    FEATURES.call_once(|| Features {
+        pauth,
+        tpidr2,
+        scxtnum,
+        ras,
+        active_registers: 1 << ((ICH_VTR_EL2.get() >> 26 & 7) as u32 + 1).saturating_sub(5),
+        untrappable: tpidr2 || scxtnum,
+    });
     for (register, value) in own.iter().enumerate() {
         if !SHOWN.contains(&register) {
             continue;
@@ -211,4 +226,14 @@ pub fn pa_bits() -> u8 {
 /// Bits of an IPA: what the machine has, at most 40.
 pub fn ipa_bits() -> u8 {
     pa_bits().min(40)
+}
+
+/// Whether VMIDs have 16 bits (ID_AA64MMFR1_EL1.VMIDBits), not 8.
+pub fn has_vmid16() -> bool {
+    ID_AA64MMFR1_EL1.read(ID_AA64MMFR1_EL1::VMIDBits) == 2
+}
+
+/// The largest VMID.
+pub fn most_vmid() -> u16 {
+    if has_vmid16() { u16::MAX } else { u8::MAX.into() }
 }

@@ -160,34 +160,58 @@ pub struct Interrupts {
     /// CNTV_CVAL_EL0.
     pub cntv_cval: u64,
     vmcr: u64,
-    ap0r0: u64,
-    ap1r0: u64,
+    /// ICH_AP0R0_EL2 and ICH_AP1R0_EL2: all there is with 5 bits of preemption.
+    active: [u64; 2],
+    /// ICH_APxR1 to R3_EL2, where the CPU has more bits.
+    active_more: [u64; 6],
 }
 
 impl Interrupts {
-    /// The interface out of reset: ICH_VMCR_EL2 0, but for its read-only shape.
+    /// Takes the state from this pCPU, and turns the timer off.
     pub fn save(&mut self) {
         self.cntv_ctl = CNTV_CTL_EL0.get();
         self.cntv_cval = CNTV_CVAL_EL0.get();
         // Off, so that it can't interrupt whoever runs next.
         CNTV_CTL_EL0.set(0);
         self.vmcr = ICH_VMCR_EL2.get();
-        self.ap0r0 = ICH_AP0R0_EL2.get();
-        self.ap1r0 = ICH_AP1R0_EL2.get();
+        self.active = [ICH_AP0R0_EL2.get(), ICH_AP1R0_EL2.get()];
+        if features().active_registers > 1 {
+            self.save_more();
+        }
     }
 
     /// Puts the state into this pCPU.
     pub fn load(&self) {
         ICH_VMCR_EL2.set(self.vmcr);
-        ICH_AP0R0_EL2.set(self.ap0r0);
-        ICH_AP1R0_EL2.set(self.ap1r0);
+        ICH_AP0R0_EL2.set(self.active[0]);
+        ICH_AP1R0_EL2.set(self.active[1]);
+        if features().active_registers > 1 {
+            self.load_more();
+        }
         CNTV_CVAL_EL0.set(self.cntv_cval);
         CNTV_CTL_EL0.set(self.cntv_ctl);
     }
 
-    /// The priority mask that the saved interface has: ICH_VMCR_EL2.VPMR.
-    pub fn priority_mask(&self) -> u8 {
-        (self.vmcr >> 24) as u8
+    #[cold]
+    fn save_more(&mut self) {
+        self.active_more[..2].copy_from_slice(&[ICH_AP0R1_EL2.get(), ICH_AP1R1_EL2.get()]);
+        if features().active_registers > 2 {
+            self.active_more[2..4].copy_from_slice(&[ICH_AP0R2_EL2.get(), ICH_AP1R2_EL2.get()]);
+            self.active_more[4..].copy_from_slice(&[ICH_AP0R3_EL2.get(), ICH_AP1R3_EL2.get()]);
+        }
+    }
+
+    #[cold]
+    fn load_more(&self) {
+        let [a1, b1, a2, b2, a3, b3] = self.active_more;
+        ICH_AP0R1_EL2.set(a1);
+        ICH_AP1R1_EL2.set(b1);
+        if features().active_registers > 2 {
+            ICH_AP0R2_EL2.set(a2);
+            ICH_AP1R2_EL2.set(b2);
+            ICH_AP0R3_EL2.set(a3);
+            ICH_AP1R3_EL2.set(b3);
+        }
     }
 }
 

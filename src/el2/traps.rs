@@ -6,13 +6,12 @@
 //! both for each feature.
 
 use aarch64_cpu::registers::{
-    CNTHCTL_EL2, CPTR_EL2, HCR_EL2, ID_AA64DFR0_EL1, ID_AA64MMFR1_EL1, MDCR_EL2, MIDR_EL1,
-    VTCR_EL2, VTTBR_EL2,
+    CNTHCTL_EL2, CPTR_EL2, HCR_EL2, ID_AA64DFR0_EL1, MDCR_EL2, MIDR_EL1, VTCR_EL2, VTTBR_EL2,
 };
 use tock_registers::interfaces::{Readable, Writeable};
 
 use super::cache;
-use super::features::{ipa_bits, pa_bits};
+use super::features::{has_vmid16, ipa_bits, pa_bits};
 use super::regs::{HSTR_EL2, VPIDR_EL2};
 use crate::memory::stage2;
 
@@ -159,8 +158,7 @@ pub fn init() {
     HSTR_EL2.set(HSTR);
     CNTHCTL_EL2.set(CNTHCTL);
     VTTBR_EL2.set(0);
-    let vmid16 = ID_AA64MMFR1_EL1.read(ID_AA64MMFR1_EL1::VMIDBits) == 2;
-    VTCR_EL2.set(stage2::vtcr(ipa_bits(), pa_bits(), vmid16));
+    VTCR_EL2.set(stage2::vtcr(ipa_bits(), pa_bits(), has_vmid16()));
     VPIDR_EL2.set(MIDR_EL1.get());
     cache::isb();
 }

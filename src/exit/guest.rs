@@ -10,6 +10,7 @@ use crate::device::timer::virtual_deadline;
 use crate::device::vgic::Effects;
 use crate::el2::features::{features, id_register};
 use crate::el2::lrs::ListRegisters;
+use crate::el2::regs::VSESR_EL2;
 use crate::el2::{cache, percpu, traps};
 use crate::memory::Ipa;
 use crate::platform::timer;
@@ -46,9 +47,6 @@ pub struct Guest {
     pub pcpu: usize,
 }
 
-/// TCR_EL1.EPD0 and EPD1: no walks.
-const NO_WALKS: u64 = 1 << 7 | 1 << 23;
-
 impl Guest {
     /// Loads `vcpu` onto this pCPU.
     ///
@@ -68,15 +66,18 @@ impl Guest {
         // Between here and the ERET the registers are partly this vCPU's and partly another's, and
         // a speculative walk (an AT, on Cortex-A72 by erratum 1319367) could leave a mix of the
         // two in the TLB. So walks are off until all is in place (D8.2.8 needs the ISBs).
-        TCR_EL1.set(NO_WALKS);
+        TCR_EL1.set(cache::NO_WALKS);
         cache::isb();
         VTTBR_EL2.set(vm.vttbr);
         let tcr = state.context.el1.tcr;
-        state.context.el1.tcr |= NO_WALKS;
+        state.context.el1.tcr |= cache::NO_WALKS;
         state.context.load();
         state.context.el1.tcr = tcr;
         CNTVOFF_EL2.set(vm.cntvoff.load(core::sync::atomic::Ordering::Relaxed));
         HCR_EL2.set(state.hcr);
+        if state.hcr & traps::HCR_VSE != 0 && features().ras {
+            VSESR_EL2.set(state.serror);
+        }
         cache::isb();
         TCR_EL1.set(tcr);
         if vm.arrives(pcpu, vcpu.index) {
@@ -105,6 +106,8 @@ impl Guest {
     /// Takes the vCPU off this pCPU: nothing of it stays here.
     pub fn put(self) -> Reason {
         self.state.context.save();
+        // The CPU clears VSE when the guest takes its SError (D1.3.6.4).
+        self.state.hcr &= HCR_EL2.get() | !traps::HCR_VSE;
         let mut lrs = self.lrs;
         let effects = self.vm.vgic.lock().put(self.vcpu.index, &mut lrs);
         percpu::this().current.set(0);
@@ -157,8 +160,9 @@ impl Guest {
 
     /// An SError becomes pending in the guest: HCR_EL2.VSE, until it takes it.
     pub fn inject_serror(&mut self, iss: u32) {
+        self.state.serror = u64::from(iss) & 0x1ff_ffff;
         if features().ras {
-            crate::el2::regs::VSESR_EL2.set(u64::from(iss) & 0x1ff_ffff);
+            VSESR_EL2.set(self.state.serror);
         }
         self.state.hcr |= traps::HCR_VSE;
         HCR_EL2.set(self.state.hcr);

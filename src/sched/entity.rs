@@ -121,6 +121,8 @@ pub struct Account {
     pub run: u64,
     /// Ticks spent Ready, up to the last `pick`: runnable, but others were preferred.
     pub wait: u64,
+    /// How often it was picked by another pCPU than before.
+    pub moves: u64,
 }
 
 /// Why the run queue refused a call. Nothing was changed.
@@ -241,6 +243,8 @@ pub(super) struct Entity {
     pub token: bool,
     /// The pCPU that it owns.
     pub dedicated: Option<u8>,
+    /// A job: may run on every pCPU that its owner has no use for.
+    pub job: bool,
     /// The pCPUs asked for, and those that remain without the ones dedicated to others.
     pub affinity: u8,
     pub allowed: u8,
@@ -274,6 +278,7 @@ impl Entity {
             request: Request::None,
             token: false,
             dedicated: None,
+            job: false,
             affinity: 0,
             allowed: 0,
             class: 0,
@@ -283,7 +288,7 @@ impl Entity {
             slice: 0,
             vruntime: 0,
             since: 0,
-            account: Account { run: 0, wait: 0 },
+            account: Account { run: 0, wait: 0, moves: 0 },
         }
     }
 

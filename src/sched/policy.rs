@@ -47,6 +47,17 @@ impl RunQueue {
         waiting
     }
 
+    /// Takes the entity that `pcpu` is dedicated to, if it is Ready: it comes before any job.
+    pub(super) fn take_owner(&mut self, pcpu: usize) -> Option<u16> {
+        let owner = self.pcpus[pcpu & 7].owner;
+        let entity = self.entities.get(usize::from(owner))?;
+        if entity.state != State::Ready {
+            return None;
+        }
+        self.classes.get_mut(entity.class)?.ready.clear(owner);
+        Some(owner)
+    }
+
     /// Takes the first of those that wait for the pCPU of `bit` out of its tree.
     pub(super) fn take_first(&mut self, bit: u8) -> Option<u16> {
         let mut best = None;
@@ -207,7 +218,8 @@ impl RunQueue {
             return Kick::NONE;
         };
         let mut best = (entity.vruntime.saturating_add(entity.slice / 4), 0);
-        for pcpu in bits(entity.allowed) {
+        // A job is allowed everywhere, and preempts no owner.
+        for pcpu in bits(entity.allowed & self.shared) {
             let Some(runner) = self.entities.get(self.pcpus[pcpu & 7].current as usize) else {
                 continue;
             };
@@ -243,11 +255,12 @@ impl RunQueue {
         if self.shared & bit == 0 {
             return Err(SchedError::DedicatedTaken { pcpu });
         }
-        if self.shared == bit {
+        let shares = |entity: &Entity| !entity.vacant && entity.dedicated.is_none() && !entity.job;
+        if self.shared == bit && self.entities.iter().any(shares) {
             return Err(SchedError::DedicatedLeavesNone { pcpu });
         }
         for (slot, entity) in self.entities.iter().enumerate() {
-            if !entity.vacant && entity.allowed == bit {
+            if !entity.vacant && entity.allowed == bit && !entity.job {
                 let id = super::EntityId { slot: slot as u16, generation: entity.generation };
                 return Err(SchedError::DedicatedStrands { pcpu, id });
             }
@@ -258,7 +271,8 @@ impl RunQueue {
     /// Recomputes where each entity may run, after `shared` changed.
     pub(super) fn confine_all(&mut self) {
         for slot in 0..self.entities.len() {
-            if self.entities.get(slot).is_some_and(|e| !e.vacant && e.dedicated.is_none()) {
+            if self.entities.get(slot).is_some_and(|e| !e.vacant && e.dedicated.is_none() && !e.job)
+            {
                 self.confine(slot as u16);
             }
         }

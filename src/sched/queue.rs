@@ -21,6 +21,8 @@ pub(super) const REBASE: u64 = 1 << 62;
 pub(super) struct Pcpu {
     /// The slot that runs here.
     pub current: u16,
+    /// The slot that it is dedicated to.
+    pub owner: u16,
     /// Counter value at which the slice ends.
     pub slice_end: Option<u64>,
     /// The virtual time that has been reached here: the largest virtual run time picked.
@@ -71,6 +73,7 @@ impl RunQueue {
             classes: Vec::new(),
             pcpus: core::array::from_fn(|_| Pcpu {
                 current: NOBODY,
+                owner: NOBODY,
                 slice_end: None,
                 clock: 0,
                 deadlines: Tournament::new(1),
@@ -86,18 +89,35 @@ impl RunQueue {
     /// Adds an entity, Off. It may run on the pCPUs of `affinity` that exist and are not
     /// dedicated to others; with `dedicated` it owns that pCPU. Allocates.
     ///
-    /// One pCPU always stays shared, also while no shared vCPU exists: jobs run there.
+    /// While a shared vCPU exists, one pCPU stays shared.
     pub fn add(
         &mut self,
         weight: u32,
         affinity: u8,
         dedicated: Option<usize>,
     ) -> Result<EntityId, SchedError> {
+        self.insert(weight, affinity, dedicated, false)
+    }
+
+    /// Adds a job, Off. It may run on every pCPU; on one that is dedicated, while its owner does
+    /// not want it. Allocates.
+    pub fn add_job(&mut self, weight: u32) -> Result<EntityId, SchedError> {
+        self.insert(weight, u8::MAX, None, true)
+    }
+
+    fn insert(
+        &mut self,
+        weight: u32,
+        affinity: u8,
+        dedicated: Option<usize>,
+        job: bool,
+    ) -> Result<EntityId, SchedError> {
         if weight == 0 {
             return Err(SchedError::ZeroWeight);
         }
         let allowed = match dedicated {
             Some(pcpu) => self.dedicate(pcpu, affinity)?,
+            None if job => 0xff >> (MAX_PCPUS - self.count),
             None => affinity & self.shared,
         };
         if allowed == 0 {
@@ -114,8 +134,9 @@ impl RunQueue {
                 return Err(SchedError::TooManyEntities { limit: MAX_ENTITIES });
             }
         };
-        if dedicated.is_some() {
+        if let Some(pcpu) = dedicated {
             self.shared &= !allowed;
+            self.pcpus[pcpu & 7].owner = slot as u16;
             self.confine_all();
         }
         let class = self.class_for(allowed);
@@ -128,6 +149,7 @@ impl RunQueue {
             generation,
             vacant: false,
             dedicated: dedicated.map(|pcpu| pcpu as u8),
+            job,
             affinity,
             allowed,
             class,
@@ -150,6 +172,7 @@ impl RunQueue {
         self.leave_class(class);
         if let Some(pcpu) = dedicated {
             self.shared |= 1 << (pcpu & 7);
+            self.pcpus[usize::from(pcpu) & 7].owner = NOBODY;
             self.confine_all();
         }
         let wanted = self.waiting(0).wanted;
@@ -197,7 +220,7 @@ impl RunQueue {
             return Err(SchedError::PcpuBusy { pcpu });
         }
         self.idle &= !bit;
-        let chosen = self.take_first(bit);
+        let chosen = self.take_owner(pcpu & 7).or_else(|| self.take_first(bit));
         let waiting = self.waiting(bit);
         let run = match chosen {
             Some(slot) => self.install(pcpu & 7, slot, now, waiting.first),
@@ -222,6 +245,8 @@ impl RunQueue {
         now: u64,
         rival: Option<(u16, u64)>,
     ) -> Option<(EntityId, Option<u64>)> {
+        let owned = self.pcpus[pcpu & 7].owner == slot;
+        let rival = rival.filter(|_| !owned);
         let vruntime = match rival {
             Some((rival, key)) => self.bounded_credit(slot, rival, key),
             None => 0,
@@ -230,6 +255,7 @@ impl RunQueue {
         entity.vruntime = entity.vruntime.max(vruntime);
         entity.state = State::Running(pcpu as u8);
         entity.token = false;
+        entity.account.moves += u64::from(entity.last != pcpu as u8);
         entity.last = pcpu as u8;
         entity.account.wait = entity.account.wait.wrapping_add(now.saturating_sub(entity.since));
         entity.since = now;
@@ -237,7 +263,7 @@ impl RunQueue {
         cpu.current = slot;
         cpu.clock = cpu.clock.max(entity.vruntime);
         cpu.slice_end = rival.map(|_| now.saturating_add(self.slice));
-        if rival.is_none() {
+        if rival.is_none() && !owned {
             self.lone |= 1 << pcpu;
         }
         Some((EntityId { slot, generation: entity.generation }, cpu.slice_end))

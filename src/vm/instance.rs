@@ -5,9 +5,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use log::{error, info};
+use log::{debug, error, info};
 use spin::Once;
 
+use super::clean::Cleaning;
 use super::description::VmConfig;
 use super::image::LoadPlan;
 use super::layout::{RAM_BASE, UART_INTID};
@@ -18,6 +19,7 @@ use super::{Vcpu, tree};
 use crate::device::pl011::Pl011;
 use crate::device::psci::{self, Power};
 use crate::device::vgic::{Effects, Vgic};
+use crate::el2::features::most_vmid;
 use crate::el2::layout::MAX_PCPUS;
 use crate::el2::lock::{Lock, rank};
 use crate::memory::Ipa;
@@ -63,6 +65,7 @@ pub struct Vm {
     life: Lock<Life, { rank::LIFE }>,
     job: crate::sched::EntityId,
     pub(super) preparation: Lock<Preparation, { rank::LIFE }>,
+    pub(super) cleaning: Lock<Cleaning, { rank::DEVICE }>,
     pub(super) ram: GuestRam,
     pub(super) plan: LoadPlan<'static>,
     pub(super) tree: Vec<u8>,
@@ -116,7 +119,8 @@ impl Vm {
 
         let mut stage2 = Stage2::new(Tables::new(), ipa_bits).map_err(|error| refuse(&error))?;
         // VMID 0 is left to EL2 between guests.
-        let vmid = u16::try_from(id + 1).map_err(|_| refuse(&"no VMID left"))?;
+        let vmid = u16::try_from(id + 1).ok().filter(|vmid| *vmid <= most_vmid());
+        let vmid = vmid.ok_or_else(|| refuse(&"no VMID is left"))?;
         let vttbr = vttbr(vmid, stage2.root());
         stage2.machine().set_vttbr(vttbr);
 
@@ -131,7 +135,9 @@ impl Vm {
             let own = config.dedicated.then(|| mask.trailing_zeros() as usize);
             vcpus.push(Vcpu::new(index, entity(config.share, *mask, own)?, config.dedicated));
         }
-        let job = entity(config.share, u8::MAX, None)?;
+        let job = schedule::with(|queue| queue.add_job(config.share))
+            .unwrap_or(Err(SchedError::PcpuCount { found: 0 }))
+            .map_err(|error| refuse(&error))?;
         console::add_vm(id, config.name);
         let vm: &'static Self = alloc::boxed::Box::leak(alloc::boxed::Box::new(Self {
             id,
@@ -151,6 +157,7 @@ impl Vm {
             life: Lock::new(Life::Made),
             job,
             preparation: Lock::new(Preparation::new(frames)),
+            cleaning: Lock::new(Cleaning::default()),
             ram,
             plan,
             tree,
@@ -192,9 +199,19 @@ impl Vm {
         })
     }
 
+    /// The job has work to do. It is never off, so that a call is never lost: at worst it runs once
+    /// for nothing.
+    pub(super) fn call_job(&self) {
+        let now = timer::now();
+        schedule::tell(|queue| match queue.state(self.job)? {
+            State::Off => queue.start(self.job, now),
+            _ => queue.wake(self.job, now),
+        });
+    }
+
     fn prepare(&self) {
         self.preparation.lock().again();
-        schedule::tell(|queue| queue.start(self.job, timer::now()));
+        self.call_job();
     }
 
     /// The job is done: everything is as out of reset, and the first vCPU may run.
@@ -202,6 +219,7 @@ impl Vm {
         self.vgic.lock().reset();
         *self.uart.lock() = Pl011::new();
         *self.power.lock() = Power::new();
+        *self.cleaning.lock() = Cleaning::default();
         for last in &self.last {
             last.store(NOBODY, Ordering::Relaxed);
         }
@@ -240,6 +258,9 @@ impl Vm {
             return;
         }
         let Ok(again) = life.stopped() else { return };
+        for vcpu in &self.vcpus {
+            self.tell_account(vcpu);
+        }
         let now = *life;
         drop(life);
         console::flush_vm(self.id);
@@ -255,6 +276,22 @@ impl Vm {
         }
         LIVE.fetch_sub(1, Ordering::AcqRel);
         off_if_last();
+    }
+
+    /// Says, to those who want to know, what a vCPU has had of the machine.
+    fn tell_account(&self, vcpu: &Vcpu) {
+        let hertz = timer::frequency().max(1);
+        let us = |ticks: u64| u128::from(ticks) * 1_000_000 / u128::from(hertz);
+        if let Some(Ok(account)) = schedule::with(|queue| queue.account(vcpu.entity)) {
+            debug!(
+                "{} vCPU {}: ran {} us, waited {} us, moved {} times",
+                self.name,
+                vcpu.index,
+                us(account.run),
+                us(account.wait),
+                account.moves
+            );
+        }
     }
 
     /// Tells the vCPUs of `effects` that their vGIC has news.

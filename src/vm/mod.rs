@@ -1,5 +1,7 @@
 //! Virtual machines: description, images, the guest's device tree, life cycle.
 
+#[cfg(target_os = "none")]
+mod clean;
 pub mod description;
 mod frame;
 pub mod image;

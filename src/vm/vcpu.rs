@@ -18,6 +18,8 @@ pub struct State {
     pub timer: PhysicalTimer,
     /// HCR_EL2 while it is loaded.
     pub hcr: u64,
+    /// VSESR_EL2: the syndrome of the SError that is pending, if HCR_EL2.VSE is set.
+    pub serror: u64,
 }
 
 /// A vCPU.
@@ -43,6 +45,7 @@ impl Vcpu {
             context: Context::reset(index as u64),
             timer: PhysicalTimer::new(),
             hcr: traps::HCR,
+            serror: 0,
         });
         Self { index, entity, dedicated, state }
     }

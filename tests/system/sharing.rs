@@ -49,13 +49,13 @@ pub fn tests() -> Vec<Test> {
         Test::new("sharing/sleepers", |config| {
             // WFI gives the pCPU away: who computes loses next to nothing to one who sleeps.
             let count = |case: Case| -> Result<u64, Failure> {
-                let vm = Vm::new("busy").kernel("count").bootargs("at=100 ms=1000");
+                let vm = Vm::new("busy").kernel("count").bootargs("at=100 ms=400");
                 let outcome = case.vm(vm).counting_instructions().run()?;
                 outcome.expect_pass("busy", 2)?;
                 outcome.number("busy", "COUNT", "count")
             };
             let alone = count(Case::new(config))?;
-            let idle = Vm::new("idle").kernel("idle").bootargs("ms=1200 tick=10");
+            let idle = Vm::new("idle").kernel("idle").bootargs("ms=600 tick=10");
             let beside = count(Case::new(config).vm(idle))?;
             if beside * 100 < alone * 95 {
                 let why = format!("{beside} counts beside a sleeper, {alone} alone");
@@ -110,18 +110,34 @@ fn three_moved(config: Config) -> Case {
     case.vm(vm("three", 3))
 }
 
-/// Three vCPUs that count on two pCPUs. That all three come equally far is only possible if they
-/// move: of three that stay, two would share one pCPU.
+/// Three vCPUs that count on two pCPUs: by the hypervisor's own books each gets two thirds of one,
+/// and moves again and again, which none of them notices. (What each counts is not compared: QEMU
+/// runs one of two CPUs at a time here, and not equally long.)
 fn moves(config: Config) -> Verdict {
-    let outcome = three_moved(config).counting_instructions().run()?;
-    let names = ["one", "two", "three"];
-    let mut counts = Vec::new();
-    for name in names {
+    let outcome = three_moved(config).counting_instructions().append("log=debug").run()?;
+    let mut ran = Vec::new();
+    for name in ["one", "two", "three"] {
         outcome.expect_pass(name, 3)?;
-        counts.push(outcome.number(name, "MOVE", "count")?);
+        let (us, moves) = account(&outcome, name)?;
+        if moves < 10 {
+            return Err(outcome.failure(format!("[{name}] moved {moves} times, wanted 10")));
+        }
+        ran.push(us);
     }
-    equal_within(&outcome, &counts, 10)?;
+    equal_within(&outcome, &ran, 5)?;
     outcome.expect_status(0)
+}
+
+/// What the hypervisor says at the end of vCPU 0 of `name`: microseconds run, and moves.
+fn account(outcome: &Outcome, name: &str) -> Result<(u64, u64), Failure> {
+    let start = format!("DEBUG: {name} vCPU 0: ran ");
+    let line = outcome.lines("mezzanine").find_map(|line| line.strip_prefix(&start));
+    let words: Vec<u64> =
+        line.unwrap_or("").split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    match words[..] {
+        [ran, _waited, moved] => Ok((ran, moved)),
+        _ => Err(outcome.failure(format!("no account of {name}: {line:?}"))),
+    }
 }
 
 /// None of these is further from their mean than so many percent.

@@ -14,6 +14,7 @@
 //! | [`isv0`] | device accesses without a syndrome | |
 //! | [`fp`] | FP and SIMD | `seed=` `loops=` |
 //! | [`align`], [`debug`], [`illegal`], [`serror`], [`fiq`] | the other exceptions | |
+//! | [`setway`] | cache maintenance by set and way | |
 //! | [`pl011`], [`gic`] | devices | |
 //! | [`timer`] | both timers, and a clock that loses no tick | `ticks=` |
 //! | [`smp`] | PSCI and interrupts among up to four CPUs | `cycles=` `rounds=` `strict` |
@@ -53,6 +54,7 @@ pub mod pl011;
 pub mod pong;
 pub mod reboot;
 pub mod serror;
+pub mod setway;
 pub mod smc;
 pub mod smp;
 pub mod spin;

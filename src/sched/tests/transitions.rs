@@ -305,12 +305,47 @@ fn a_dedication_that_cannot_be_is_refused() {
     q.add(1, 0xff, Some(0)).unwrap();
     assert_eq!(q.add(1, 0xff, Some(0)), Err(SchedError::DedicatedTaken { pcpu: 0 }));
     q.remove(pinned).unwrap();
+    let shared = q.add(1, 0xff, None).unwrap();
     let last = q.add(1, 0xff, Some(2)).unwrap();
     assert_eq!(q.add(1, 0xff, Some(1)), Err(SchedError::DedicatedLeavesNone { pcpu: 1 }));
+    q.remove(shared).unwrap();
     assert!(q.add(1, 1 << 2, None).is_err());
     q.remove(last).unwrap();
     assert!(q.add(1, 1 << 2, None).is_ok(), "shared again");
     assert!(q.add(1, 1, Some(1)).is_err(), "outside its own affinity");
+}
+
+#[test]
+fn a_job_runs_on_a_dedicated_pcpu_while_its_owner_does_not() {
+    let mut q = queue(1);
+    let job = q.add_job(100).unwrap();
+    let owner = q.add(100, 0xff, Some(0)).unwrap();
+    assert!(q.add(100, 0xff, None).is_err(), "nobody else shares it");
+    let _ = q.start(job, 0).unwrap();
+    assert_eq!(run(&mut q, 0, 0).0, job);
+    let _ = q.start(owner, 1).unwrap();
+    q.put(0, job, 2, Reason::Yield).unwrap();
+    let (id, end, _) = run(&mut q, 0, 2);
+    assert_eq!((id, end), (owner, None), "the owner comes first, and has no slice");
+    // Nothing takes the pCPU from its owner.
+    q.put(0, owner, 3, BLOCK).unwrap();
+    assert_eq!(run(&mut q, 0, 3).0, job);
+    q.put(0, job, 4, BLOCK).unwrap();
+    let _ = q.wake(owner, 5).unwrap();
+    assert_eq!(run(&mut q, 0, 5).0, owner);
+    assert_eq!(q.wake(job, 6).unwrap(), Kick::NONE);
+}
+
+#[test]
+fn moves_are_counted() {
+    let mut q = queue(2);
+    let a = add(&mut q);
+    let _ = q.start(a, 0).unwrap();
+    for (pcpu, moves) in [(0, 0), (0, 0), (1, 1), (0, 2)] {
+        assert_eq!(run(&mut q, pcpu, 0).0, a);
+        assert_eq!(q.account(a).unwrap().moves, moves);
+        q.put(pcpu, a, 0, Reason::Preempted).unwrap();
+    }
 }
 
 #[test]
@@ -347,8 +382,8 @@ fn time_is_accounted() {
     run(&mut q, 0, 130);
     q.put(0, a, 200, Reason::Preempted).unwrap();
     run(&mut q, 0, 200);
-    assert_eq!(q.account(a), Ok(Account { run: 70, wait: 30 }));
-    assert_eq!(q.account(b), Ok(Account { run: 0, wait: 100 }));
+    assert_eq!(q.account(a), Ok(Account { run: 70, wait: 30, moves: 0 }));
+    assert_eq!(q.account(b), Ok(Account { run: 0, wait: 100, moves: 0 }));
 }
 
 #[test]

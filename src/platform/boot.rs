@@ -39,7 +39,7 @@ pub fn must<T, E: core::fmt::Debug>(what: &str, result: Result<T, E>) -> T {
 /// # Safety
 /// `base` gives the address at which a region's registers can be reached, as device memory.
 unsafe fn voice(tree: &Fdt<'static>, base: impl Fn(Region) -> crate::memory::Va) {
-    psci::init(Machine::psci(tree).ok().flatten().map(|psci| psci.method));
+    psci::init(Machine::psci(tree).ok().flatten());
     if let Ok(uart) = Machine::console(tree) {
         // SAFETY: as the caller promises; the tree says that it is a PL011.
         console::init(unsafe { Uart::new(base(uart.registers)) });
@@ -199,17 +199,17 @@ pub fn frames(machine: &Machine<'_>, claimed: &[Region; 3], heap: Region) -> Fra
 pub fn start_secondaries(machine: &Machine<'_>) -> usize {
     let boot = percpu::this().mpidr.get();
     let mut running = 1;
-    for cpu in machine.cpus.iter().filter(|cpu| cpu.mpidr != boot) {
+    for mpidr in machine.cpus.iter().copied().filter(|mpidr| *mpidr != boot) {
         let stack = init_stacks(running);
         let Some(block) = percpu::block(running) else {
             break;
         };
-        block.mpidr.set(cpu.mpidr);
+        block.mpidr.set(mpidr);
         let (entry, context) = smp::prepare(stack, block);
         if smp::entered_at_el3() {
-            smp::release_from_pen(cpu.mpidr, context);
-        } else if let Err(code) = psci::cpu_on(cpu.mpidr, entry, context) {
-            log::error!("pCPU {running} (MPIDR {:#x}): CPU_ON failed: {code:?}", cpu.mpidr);
+            smp::release_from_pen(mpidr, context);
+        } else if let Err(code) = psci::cpu_on(mpidr, entry, context) {
+            log::error!("pCPU {running} (MPIDR {:#x}): CPU_ON failed: {code:?}", mpidr);
             continue;
         }
         while !smp::is_online(running) {

@@ -8,7 +8,6 @@ pub mod console;
 pub mod fdt;
 #[cfg(target_os = "none")]
 pub mod gic;
-pub mod list;
 pub mod machine;
 #[cfg(target_os = "none")]
 pub mod pl011;

@@ -115,8 +115,7 @@ impl Vm {
         let ram = GuestRam::new(RAM_BASE, frames.runs().to_vec());
         let refuse = |why: &dyn core::fmt::Display| format!("{}: {why}", config.name);
         let plan = config.plan().map_err(|fault| format!("{fault}"))?;
-        let extras = tree::Extras { rng_seed: None };
-        let tree = tree::build(config, &plan, &extras).map_err(|error| refuse(&error))?;
+        let tree = tree::build(config, plan.initrd).map_err(|fault| format!("{fault}"))?;
 
         let mut stage2 = Stage2::new(Tables::new(), ipa_bits).map_err(|error| refuse(&error))?;
         // VMID 0 is left to EL2 between guests.

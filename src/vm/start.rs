@@ -4,7 +4,7 @@ use alloc::format;
 
 use log::{error, info};
 
-use super::description::{Description, Limits, VmConfig};
+use super::description::{self, Limits, VmConfig};
 use super::{Vm, note_failure, off_if_last, stay};
 use crate::el2::features::ipa_bits;
 use crate::memory::BLOCK_SIZE;
@@ -33,8 +33,8 @@ pub fn start_all(
     }
     let memory = frames.available() * BLOCK_SIZE;
     let limits = Limits { pcpus, memory, ipa_bits: ipa_bits().into() };
-    let mut configs = match Description::new(blob) {
-        Ok(description) => description.vms(&limits, |name| words.bootargs(name)),
+    let mut configs = match description::read(blob, &limits, |name| words.bootargs(name)) {
+        Ok(configs) => configs,
         Err(fault) => {
             refuse(&fault);
             return off_if_last();

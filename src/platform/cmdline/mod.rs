@@ -22,16 +22,10 @@ pub struct CommandLine<'a> {
 
 /// A word that says nothing to the hypervisor. Prints as one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum WordError<'a> {
-    /// No such word.
-    #[error("command line: found {0:?}, wanted batch, stay, log=LEVEL or NAME.bootargs=...")]
-    Unknown(&'a str),
-    /// No such level.
-    #[error("command line: log: found {0:?}, wanted off, error, warn, info, debug or trace")]
-    LogLevel(&'a str),
-    /// A quote that nothing closes; the value goes to the end of the line.
-    #[error("command line: found {0:?}, wanted a closing quote")]
-    Unclosed(&'a str),
+#[error("command line: found {found:?}, wanted {wanted}")]
+pub struct WordError<'a> {
+    found: &'a str,
+    wanted: &'static str,
 }
 
 /// What one word says.
@@ -46,7 +40,7 @@ impl<'a> CommandLine<'a> {
     /// Reads a command line. Words that are wrong change nothing; [`Self::errors`] names them.
     pub fn new(line: &'a str) -> Self {
         let mut this = Self { batch: false, stay: false, log: None, line };
-        for word in (Words { rest: line }).filter_map(|word| parse(word).ok()) {
+        for word in words(line).flatten() {
             match word {
                 Word::Batch => this.batch = true,
                 Word::Stay => this.stay = true,
@@ -59,7 +53,7 @@ impl<'a> CommandLine<'a> {
 
     /// The words that are wrong.
     pub fn errors(&self) -> impl Iterator<Item = WordError<'a>> + use<'a> {
-        Words { rest: self.line }.filter_map(|word| parse(word).err())
+        words(self.line).filter_map(Result::err)
     }
 
     /// What replaces the `bootargs` of the VM called `name`; the last one holds.
@@ -69,49 +63,44 @@ impl<'a> CommandLine<'a> {
 
     /// All `NAME.bootargs=` as (name, value), so that a name which no VM has can be reported.
     pub fn replacements(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        Words { rest: self.line }.filter_map(|word| match parse(word) {
-            Ok(Word::Bootargs { vm, value }) => Some((vm, value)),
+        words(self.line).flatten().filter_map(|word| match word {
+            Word::Bootargs { vm, value } => Some((vm, value)),
             _ => None,
         })
     }
 }
 
-fn parse(word: &str) -> Result<Word<'_>, WordError<'_>> {
-    match word.split_once('=') {
-        None if word == "batch" => Ok(Word::Batch),
-        None if word == "stay" => Ok(Word::Stay),
-        Some(("log", level)) => {
-            level.parse().map(Word::Log).map_err(|_| WordError::LogLevel(level))
-        }
-        Some((key, value)) => match (key.strip_suffix(".bootargs"), value.strip_prefix('"')) {
-            (None | Some(""), _) => Err(WordError::Unknown(word)),
-            (Some(vm), None) => Ok(Word::Bootargs { vm, value }),
-            (Some(vm), Some(open)) => match open.strip_suffix('"') {
-                Some(value) => Ok(Word::Bootargs { vm, value }),
-                None => Err(WordError::Unclosed(word)),
-            },
-        },
-        None => Err(WordError::Unknown(word)),
-    }
-}
-
 /// The words of a line; a value in double quotes belongs to its word, blanks and all.
-struct Words<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Iterator for Words<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        let line = self.rest.trim_start();
+fn words<'a>(mut line: &'a str) -> impl Iterator<Item = Result<Word<'a>, WordError<'a>>> {
+    core::iter::from_fn(move || {
         let mut quoted = false;
+        line = line.trim_start();
         let end = line.find(|c: char| {
             quoted ^= c == '"';
             c.is_whitespace() && !quoted
         });
-        let (word, rest) = line.split_at_checked(end.unwrap_or(line.len())).unwrap_or((line, ""));
-        self.rest = rest;
-        (!word.is_empty()).then_some(word)
+        let (word, rest) = line.split_at_checked(end.unwrap_or(line.len()))?;
+        line = rest;
+        (!word.is_empty()).then(|| parse(word))
+    })
+}
+
+fn parse(word: &str) -> Result<Word<'_>, WordError<'_>> {
+    const WORDS: &str = "batch, stay, log=LEVEL or NAME.bootargs=...";
+    const LEVELS: &str = "log=off, error, warn, info, debug or trace";
+    let wrong = |wanted| WordError { found: word, wanted };
+    let (key, value) = match (word, word.split_once('=')) {
+        ("batch", _) => return Ok(Word::Batch),
+        ("stay", _) => return Ok(Word::Stay),
+        (_, pair) => pair.ok_or(wrong(WORDS))?,
+    };
+    if key == "log" {
+        return value.parse().map(Word::Log).map_err(|_| wrong(LEVELS));
     }
+    let vm = key.strip_suffix(".bootargs").filter(|vm| !vm.is_empty()).ok_or(wrong(WORDS))?;
+    let value = match value.strip_prefix('"') {
+        Some(open) => open.strip_suffix('"').ok_or(wrong("a closing quote"))?,
+        None => value,
+    };
+    Ok(Word::Bootargs { vm, value })
 }

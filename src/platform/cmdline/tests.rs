@@ -55,7 +55,7 @@ fn wrong_words_are_named_and_the_others_hold() {
         [
             std::format!("command line: found \"batch=1\", wanted {word}"),
             std::format!("command line: found \"satay\", wanted {word}"),
-            "command line: log: found \"loud\", wanted off, error, warn, info, debug or trace"
+            "command line: found \"log=loud\", wanted log=off, error, warn, info, debug or trace"
                 .to_string(),
             std::format!("command line: found \".bootargs=x\", wanted {word}"),
             std::format!("command line: found \"alpha.memory=3\", wanted {word}"),

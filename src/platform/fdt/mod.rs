@@ -2,8 +2,8 @@
 //!
 //! This is the one module through which the hypervisor reads a device tree, be it the machine's
 //! (from x0 at boot) or the VM description (from the initrd). Whoever wrote the bytes, nothing
-//! here panics, loops for ever or reads outside the blob: [`Fdt::new`] checks everything once,
-//! and only a blob that passed can be walked.
+//! here panics, loops for ever or reads outside the blob: [`Fdt::new`] goes through all of it once
+//! with the same reader that serves every walk later, and only a blob that passed can be walked.
 //!
 //! The walk allocates nothing and never copies a property's value, so that a blob with guest
 //! images of a hundred megabytes in it costs no more than its number of nodes and properties.
@@ -13,18 +13,17 @@
 //! [`fdt_rs`] reads the header and steps through properties and the ends of nodes
 //! ([`DevTreeParseIter`]). Of its release 0.4.5 the following is known, and handled here:
 //!
-//! - it trusts the blob, and its debug assertions and unchecked reads panic on some malformed
-//!   ones: `check` goes through the whole structure block first, and it sees only what passed;
 //! - it takes a blob cut short as good: the header's `totalsize` is compared with the bytes;
 //! - it fails on node names of 30 bytes and more, which the specification allows and firmware
 //!   writes: names of nodes are read here;
-//! - it wants bytes behind the last token: `FDT_END` is read here;
+//! - it wants bytes behind the last token, or its debug assertions panic: `FDT_END` is read here,
+//!   and another token must follow before it sees one;
+//! - it lets a value go on behind the structure block, and looks at no name: both are checked here;
 //! - its iterator of `/memreserve/` gives entries that cannot be read: see [`Reservations`].
 //!
 //! Source: Devicetree Specification v0.4, chapter 5 (flattened format), and section 2.3 for the
 //! standard properties.
 
-mod check;
 mod error;
 mod node;
 mod property;
@@ -34,12 +33,9 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use error::{FdtError, Odd, StructureFault};
-pub use node::{Children, Node, Nodes, Properties};
-pub use property::{Cells, Property, Strings, Value};
-pub use reg::Reg;
-
-use core::ffi::CStr;
+pub use error::{FdtError, Found, Odd};
+pub use node::Node;
+pub use property::Property;
 
 use fdt_rs::base::DevTree;
 use fdt_rs::base::parse::{DevTreeParseIter, ParsedTok};
@@ -50,25 +46,33 @@ pub const HEADER_SIZE: usize = 40;
 /// Nodes may nest this deep, the root included; as in Linux and in `vm-fdt`.
 pub const MAX_DEPTH: usize = 64;
 
+const MAGIC: usize = 0xd00d_feed;
 const FDT_BEGIN_NODE: u32 = 1;
-const FDT_END_NODE: u32 = 2;
 const FDT_PROP: u32 = 3;
-const FDT_NOP: u32 = 4;
 const FDT_END: u32 = 9;
 
 /// A device tree blob that has been checked from its first to its last token.
 #[derive(Clone, Copy)]
 pub struct Fdt<'a> {
     tree: DevTree<'a>,
-    /// Offset of the root's `FDT_BEGIN_NODE` in the blob.
-    root: u32,
+}
+
+/// What the structure block is made of.
+#[derive(Clone, Copy)]
+enum Token<'a> {
+    Begin(&'a str),
+    Property(Property<'a>),
+    End,
+    /// The end of the block.
+    Last,
 }
 
 impl<'a> Fdt<'a> {
     /// The size in bytes of the blob that starts with these bytes, by its header; at least
     /// [`HEADER_SIZE`] bytes must be given. For a caller who has only an address.
-    pub fn total_size(header: &[u8]) -> Result<usize, FdtError> {
-        check::total_size(header)
+    pub fn total_size(bytes: &[u8]) -> Result<usize, FdtError> {
+        let [_, total, ..] = header(bytes)?;
+        Ok(total)
     }
 
     /// Checks a blob: header, the bounds of its blocks, and every token of the structure block.
@@ -76,12 +80,67 @@ impl<'a> Fdt<'a> {
     /// `bytes` may be longer than the blob, and must be aligned to four bytes (the specification
     /// asks for eight, and a blob within a property has four).
     pub fn new(bytes: &'a [u8]) -> Result<Self, FdtError> {
-        let (blob, root) = check::check(bytes)?;
-        // SAFETY: `check` has seen that the slice is aligned to 4 bytes and exactly `totalsize`
-        // bytes long, that the header's blocks lie within it, and that the structure block is
-        // well-formed: all that `DevTree` asks of its callers.
-        let tree = unsafe { DevTree::new(blob) }.map_err(|_| FdtError::Library)?;
-        Ok(Self { tree, root })
+        const BLOB: &str = "it within the blob";
+        let [_, total, structure, strings, reserved, version, oldest, _, names_size, size] =
+            header(bytes)?;
+        let blob = bytes.get(..total).unwrap_or(&[]);
+        let address = bytes.as_ptr().addr();
+        let lies_within = |start: usize, size: usize| start.saturating_add(size) <= blob.len();
+        let mut entries = blob.get(reserved..).unwrap_or(&[]).as_chunks::<16>().0.iter();
+        let has_end = entries.any(|entry| *entry == [0; 16]);
+        // The field's place, what it says, its value, what it has to be, and whether it is.
+        let checks = [
+            (0, "address", address, "a multiple of 4", address & 3 == 0),
+            (1, "totalsize", total, "40 to all the bytes there are", blob.len() >= HEADER_SIZE),
+            (2, "structure block at", structure, "a multiple of 4", structure & 3 == 0),
+            (4, "memory reservations at", reserved, "a multiple of 8", reserved & 7 == 0),
+            (4, "memory reservations at", reserved, "an end of zeros", has_end),
+            (5, "version", version, "17 or later", version >= 17),
+            (6, "oldest compatible version", oldest, "17 or earlier", oldest <= 17),
+            (8, "strings block of", names_size, BLOB, lies_within(strings, names_size)),
+            (9, "structure block of", size, BLOB, lies_within(structure, size)),
+        ];
+        if let Some((field, what, found, wanted, _)) = checks.into_iter().find(|check| !check.4) {
+            return Err(FdtError { at: field * 4, what, found, wanted });
+        }
+        // SAFETY: the slice is aligned to 4 bytes and exactly `totalsize` bytes long, which is
+        // all that `DevTree` asks of its callers; `token` sees to what it trusts of the rest.
+        let tree = unsafe { DevTree::new(blob) };
+        let refused = FdtError { at: 0, what: "a header of", found: total, wanted: "a valid one" };
+        let this = Self { tree: tree.map_err(|_| refused)? };
+        this.check().map(|()| this)
+    }
+
+    /// Checks that all tokens can be read and make up one tree.
+    fn check(&self) -> Result<(), FdtError> {
+        let mut offset = self.tree.off_dt_struct();
+        let (mut depth, mut has_root, mut properties_allowed) = (0usize, false, false);
+        loop {
+            let at = offset;
+            let token = self.token(&mut offset)?;
+            let wrong = |what, wanted| Err(FdtError { at, what, found: depth, wanted });
+            match token {
+                Token::Begin(_) if depth == 0 && has_root => {
+                    return wrong("a second root, at depth", "one");
+                }
+                Token::Begin("") if depth > 0 => return wrong("no node name at depth", "one"),
+                Token::Begin(_) if depth == MAX_DEPTH => {
+                    return wrong("a node at depth", "at most 64 levels");
+                }
+                Token::Begin(_) => depth = depth.saturating_add(1),
+                Token::Property(_) if properties_allowed => {}
+                Token::Property(_) => {
+                    return wrong("a property at depth", "it in a node, before its children");
+                }
+                Token::End if depth == 0 => return wrong("a node's end at depth", "a node open"),
+                Token::End => depth = depth.saturating_sub(1),
+                Token::Last if depth > 0 => return wrong("the end at depth", "all nodes closed"),
+                Token::Last if !has_root => return wrong("the end at depth", "a root node"),
+                Token::Last => return Ok(()),
+            }
+            has_root = true;
+            properties_allowed = !matches!(token, Token::End);
+        }
     }
 
     /// The blob, exactly `totalsize` bytes.
@@ -91,12 +150,15 @@ impl<'a> Fdt<'a> {
 
     /// The root node.
     pub fn root(&self) -> Node<'a> {
-        Node::at(*self, self.root)
+        Node { fdt: *self, offset: self.tree.off_dt_struct() }
     }
 
     /// Every node, a parent before its children, in the blob's order.
-    pub fn nodes(&self) -> Nodes<'a> {
-        Nodes::new(*self, self.root)
+    pub fn nodes(&self) -> impl Iterator<Item = Node<'a>> + Clone + use<'a> {
+        let fdt = *self;
+        self.tokens(self.root().offset).filter_map(move |(offset, token)| {
+            matches!(token, Token::Begin(_)).then_some(Node { fdt, offset })
+        })
     }
 
     /// The node at `path`. A component without a unit address matches the first node of that
@@ -116,89 +178,96 @@ impl<'a> Fdt<'a> {
         self.nodes().find(|node| node.phandle() == Some(handle))
     }
 
-    /// The entries of `/memreserve/`: memory that must be left alone.
-    pub fn reservations(&self) -> Reservations<'a> {
-        let entries = self.blob().get(self.tree.off_mem_rsvmap()..);
-        Reservations(entries.unwrap_or(&[]))
+    /// The entries of `/memreserve/`, memory that must be left alone: (address, size) in bytes,
+    /// up to the entry of zeros; those of size zero left out.
+    ///
+    /// Source: Devicetree Specification v0.4, section 5.3.
+    pub fn reservations(&self) -> impl Iterator<Item = (u64, u64)> + use<'a> {
+        let block = self.blob().get(self.tree.off_mem_rsvmap()..).unwrap_or(&[]);
+        let entries = block.as_chunks::<16>().0.iter().map(|entry| u128::from_be_bytes(*entry));
+        let entries = entries.take_while(|entry| *entry != 0);
+        entries.map(|entry| ((entry >> 64) as u64, entry as u64)).filter(|(_, size)| *size > 0)
     }
 
-    /// The strings block: names of properties.
-    fn strings(&self) -> &'a [u8] {
-        let strings = self.blob().get(self.tree.off_dt_strings()..);
-        strings.and_then(|bytes| bytes.get(..self.tree.size_dt_strings() as usize)).unwrap_or(&[])
+    /// The error that says that there is no usable node with this property.
+    pub fn lacks(&self, property: &'a str, wanted: &'static str) -> Odd<'a> {
+        Odd { node: self.root(), property, found: Found::NoNode, wanted }
     }
 
-    /// The name of the node whose `FDT_BEGIN_NODE` lies at `offset`.
-    fn name(&self, offset: u32) -> Option<&'a str> {
-        c_string(self.blob().get(offset.checked_add(4)? as usize..)?)
+    /// `size` bytes of the blob, none where they are not within it.
+    fn block(&self, start: usize, size: usize) -> &'a [u8] {
+        self.blob().get(start..start.saturating_add(size)).unwrap_or(&[])
     }
 
-    /// The token at `offset`, which is moved behind it; `None` at the end.
-    fn token(&self, offset: &mut u32) -> Option<Token<'a>> {
+    /// The tokens from `offset` on, each with the offset at which it was looked for.
+    fn tokens(
+        &self,
+        mut offset: usize,
+    ) -> impl Iterator<Item = (usize, Token<'a>)> + Clone + use<'a> {
+        let fdt = *self;
+        core::iter::from_fn(move || {
+            let at = offset;
+            let token = fdt.token(&mut offset).ok();
+            token.filter(|token| !matches!(token, Token::Last)).map(|token| (at, token))
+        })
+    }
+
+    /// The token at `offset`, which is moved behind it.
+    fn token(&self, offset: &mut usize) -> Result<Token<'a>, FdtError> {
+        const NAME: &str = "printable ASCII and NUL";
+        const PROPERTY: &str = "value and name in their blocks";
+        let structure_size = self.tree.size_dt_struct() as usize;
+        // From the blob's start on, as the offset counts.
+        let tokens = self.block(0, self.tree.off_dt_struct().saturating_add(structure_size));
+        let names = self.block(self.tree.off_dt_strings(), self.tree.size_dt_strings() as usize);
         loop {
-            match word(self.blob(), *offset as usize)? {
-                FDT_BEGIN_NODE => {
-                    let name = self.name(*offset)?;
-                    // Token, name, NUL, padding to the next token.
-                    *offset = offset.checked_add(4 + name.len() as u32 + 4)? & !3;
-                    return Some(Token::Begin);
+            let at = *offset;
+            let odd = |what, found, wanted| FdtError { at, what, found, wanted };
+            let short = odd("the block's end at", tokens.len(), "a token");
+            let kind = word(tokens, at).ok_or(short)?;
+            if kind == FDT_END {
+                return Ok(Token::Last);
+            }
+            let next = word(tokens, at + 4).ok_or(short)?;
+            if kind == FDT_BEGIN_NODE {
+                let name = name(tokens, at + 4);
+                let name = name.ok_or(odd("no node name at", at + 4, NAME))?;
+                *offset = (at + 4 + name.len() + 1).next_multiple_of(4);
+                return Ok(Token::Begin(name));
+            }
+            let mut iterator = DevTreeParseIter { offset: at, fdt: &self.tree };
+            let token = iterator.next();
+            *offset = iterator.offset;
+            match token {
+                Ok(Some(ParsedTok::Prop(found))) if *offset <= tokens.len() => {
+                    let name = name(names, found.name_offset).filter(|name| !name.is_empty());
+                    let name = name.ok_or(odd("no property name at", found.name_offset, NAME))?;
+                    return Ok(Token::Property(Property { name, bytes: found.prop_buf }));
                 }
-                FDT_END => return None,
-                _ => {
-                    let mut tokens = DevTreeParseIter { offset: *offset as usize, fdt: &self.tree };
-                    let token = tokens.next().ok()??;
-                    *offset = tokens.offset as u32;
-                    match token {
-                        ParsedTok::Prop(property) => {
-                            let name = self.strings().get(property.name_offset..)?;
-                            return Some(Token::Property(Property::new(name, property.prop_buf)));
-                        }
-                        ParsedTok::EndNode => return Some(Token::End),
-                        ParsedTok::Nop => {}
-                        ParsedTok::BeginNode(_) => return None,
-                    }
+                Ok(Some(ParsedTok::EndNode)) => return Ok(Token::End),
+                Ok(Some(ParsedTok::Nop)) => {}
+                _ if kind == FDT_PROP => {
+                    return Err(odd("a property of", next as usize, PROPERTY));
                 }
+                _ => return Err(odd("token", kind as usize, "1, 2, 3, 4 or 9")),
             }
         }
     }
 }
 
-impl core::fmt::Debug for Fdt<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Fdt({} bytes)", self.blob().len())
-    }
-}
-
-/// What the structure block is made of.
-enum Token<'a> {
-    Begin,
-    Property(Property<'a>),
-    End,
-}
-
-/// The `/memreserve/` entries of a blob: (address, size) in bytes, up to the entry of zeros;
-/// those of size zero left out.
+/// The header's fields in their order, if it is one.
 ///
-/// Source: Devicetree Specification v0.4, section 5.3.
-#[derive(Clone)]
-pub struct Reservations<'a>(&'a [u8]);
-
-impl Iterator for Reservations<'_> {
-    type Item = (u64, u64);
-
-    fn next(&mut self) -> Option<(u64, u64)> {
-        loop {
-            let (entry, rest) = self.0.split_first_chunk::<16>()?;
-            self.0 = rest;
-            let number = u128::from_be_bytes(*entry);
-            if number == 0 {
-                self.0 = &[];
-            }
-            let (address, size) = ((number >> 64) as u64, number as u64);
-            if size != 0 {
-                return Some((address, size));
-            }
-        }
+/// Source: Devicetree Specification v0.4, section 5.2.
+fn header(bytes: &[u8]) -> Result<[usize; 10], FdtError> {
+    let odd = |what, found, wanted| FdtError { at: 0, what, found, wanted };
+    if bytes.len() < HEADER_SIZE {
+        return Err(odd("a length of", bytes.len(), "a header of 40 bytes"));
+    }
+    let fields: [usize; 10] =
+        core::array::from_fn(|index| word(bytes, index * 4).unwrap_or(0) as usize);
+    match fields[0] {
+        MAGIC => Ok(fields),
+        found => Err(odd("magic", found, "0xd00dfeed")),
     }
 }
 
@@ -208,7 +277,14 @@ fn word(bytes: &[u8], offset: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*four))
 }
 
-/// The NUL-terminated text at the start of `bytes`.
-fn c_string(bytes: &[u8]) -> Option<&str> {
-    CStr::from_bytes_until_nul(bytes).ok()?.to_str().ok()
+/// The name at `offset`: printable ASCII without `/` up to a NUL. Names are printed in faults and
+/// compared as text, so nothing else may pass. Their length is bounded, lest a million properties
+/// share one endless name.
+fn name(bytes: &[u8], offset: usize) -> Option<&str> {
+    const MOST: usize = 255;
+    let bytes = bytes.get(offset..)?;
+    let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'/';
+    let length = bytes.iter().take(MOST).take_while(|byte| plain(byte)).count();
+    let (name, rest) = bytes.split_at_checked(length)?;
+    (rest.first() == Some(&0)).then(|| core::str::from_utf8(name).ok())?
 }

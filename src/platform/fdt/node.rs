@@ -2,50 +2,55 @@
 
 use core::fmt;
 
-use super::{Fdt, MAX_DEPTH, Odd, Property, Token};
+use arrayvec::ArrayVec;
+
+use super::{Fdt, Found, MAX_DEPTH, Odd, Property, Token};
 
 /// A node. Cheap to copy: it knows its place in the blob, and looks there when asked. Prints as
 /// its full path.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
     pub(super) fdt: Fdt<'a>,
-    /// Offset of its `FDT_BEGIN_NODE`.
-    offset: u32,
-    /// Offset of the first token inside it.
-    body: u32,
+    /// Where its first token is looked for.
+    pub(super) offset: usize,
 }
 
 impl<'a> Node<'a> {
-    /// The node whose `FDT_BEGIN_NODE` lies at `offset`.
-    pub(super) fn at(fdt: Fdt<'a>, offset: u32) -> Self {
-        let mut body = offset;
-        let _ = fdt.token(&mut body);
-        Self { fdt, offset, body }
-    }
-
     /// Its name with the unit address, as `cpu@0`; the root's is empty.
     pub fn name(&self) -> &'a str {
-        self.fdt.name(self.offset).unwrap_or("")
+        match self.fdt.token(&mut { self.offset }) {
+            Ok(Token::Begin(name)) => name,
+            _ => "",
+        }
     }
 
-    /// The tree that it is a node of.
-    pub fn tree(&self) -> Fdt<'a> {
-        self.fdt
-    }
-
-    /// Its properties, in order.
-    pub fn properties(&self) -> Properties<'a> {
-        Properties { fdt: self.fdt, offset: self.body }
+    /// Its properties, in order: all of them come before its first child or its end.
+    pub fn properties(&self) -> impl Iterator<Item = Property<'a>> + Clone + use<'a> {
+        self.fdt.tokens(self.offset).skip(1).map_while(|(_, token)| match token {
+            Token::Property(property) => Some(property),
+            _ => None,
+        })
     }
 
     /// The property called `name`.
     pub fn property(&self, name: &str) -> Option<Property<'a>> {
-        self.properties().find(|property| property.is(name))
+        self.properties().find(|property| property.name == name)
     }
 
     /// Its children, in order.
-    pub fn children(&self) -> Children<'a> {
-        Children { fdt: self.fdt, offset: self.body, depth: 0 }
+    pub fn children(&self) -> impl Iterator<Item = Node<'a>> + Clone + use<'a> {
+        let fdt = self.fdt;
+        let mut depth = 0usize;
+        let nodes = fdt.tokens(self.offset).skip(1).map_while(move |(offset, token)| {
+            match token {
+                Token::Begin(_) => depth = depth.saturating_add(1),
+                // Its own end is one too many.
+                Token::End => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+            Some((matches!(token, Token::Begin(_)) && depth == 1).then_some(Node { fdt, offset }))
+        });
+        nodes.flatten()
     }
 
     /// The child called `name`; without a unit address, the first whose name is that before it.
@@ -65,31 +70,23 @@ impl<'a> Node<'a> {
 
     /// Its parent, `None` for the root.
     pub fn parent(&self) -> Option<Node<'a>> {
-        let (line, depth) = self.line();
-        let parent = line.get(depth.checked_sub(1)?)?;
-        Some(Node::at(self.fdt, *parent))
+        self.ancestors().pop()
     }
 
-    /// The offsets of its ancestors from the root down, and how many they are.
-    fn line(&self) -> ([u32; MAX_DEPTH], usize) {
-        let mut line = [0; MAX_DEPTH];
-        let mut depth = 0usize;
-        let mut offset = self.fdt.root;
-        while offset < self.offset {
-            let start = offset;
-            match self.fdt.token(&mut offset) {
-                Some(Token::Begin) => {
-                    if let Some(place) = line.get_mut(depth) {
-                        *place = start;
-                    }
-                    depth = depth.saturating_add(1);
-                }
-                Some(Token::End) => depth = depth.saturating_sub(1),
-                Some(Token::Property(_)) => {}
-                None => break,
+    /// The nodes that it lies in, from the root down.
+    fn ancestors(&self) -> ArrayVec<Node<'a>, MAX_DEPTH> {
+        let fdt = self.fdt;
+        let mut line = ArrayVec::new();
+        let before = fdt.tokens(fdt.root().offset).take_while(|(offset, _)| *offset < self.offset);
+        for (offset, token) in before {
+            match token {
+                // There is room: the check saw no deeper node.
+                Token::Begin(_) => line.try_push(Node { fdt, offset }).unwrap_or(()),
+                Token::End => drop(line.pop()),
+                _ => {}
             }
         }
-        (line, depth)
+        line
     }
 
     /// Whether one of its `compatible` strings is `name`.
@@ -115,14 +112,14 @@ impl<'a> Node<'a> {
 
     /// Its `phandle`.
     pub fn phandle(&self) -> Option<u32> {
-        let is_phandle = |one: &Property<'_>| one.is("phandle") || one.is("linux,phandle");
-        let handle = self.properties().find(is_phandle)?.u32();
+        let named = |one: &Property<'_>| matches!(one.name, "phandle" | "linux,phandle");
+        let handle = self.properties().find(named)?.u32();
         handle.filter(|handle| !matches!(*handle, 0 | u32::MAX))
     }
 
     /// The error that says what is wrong with its property `name`.
     pub fn odd(&self, name: &'a str, wanted: &'static str) -> Odd<'a> {
-        let found = self.property(name).map(|property| property.value());
+        let found = self.property(name).map_or(Found::NoProperty, Found::Property);
         Odd { node: *self, property: name, found, wanted }
     }
 
@@ -134,10 +131,8 @@ impl<'a> Node<'a> {
         wanted: &'static str,
         read: impl FnOnce(&Property<'a>) -> Option<T>,
     ) -> Result<Option<T>, Odd<'a>> {
-        match self.property(name) {
-            None => Ok(None),
-            Some(property) => read(&property).map(Some).ok_or_else(|| self.odd(name, wanted)),
-        }
+        let read = self.property(name).map(|property| read(&property));
+        read.map(|value| value.ok_or_else(|| self.odd(name, wanted))).transpose()
     }
 
     /// The property `name` as `read` understands it; it must be there.
@@ -147,8 +142,7 @@ impl<'a> Node<'a> {
         wanted: &'static str,
         read: impl FnOnce(&Property<'a>) -> Option<T>,
     ) -> Result<T, Odd<'a>> {
-        let value = self.property(name).and_then(|property| read(&property));
-        value.ok_or_else(|| self.odd(name, wanted))
+        self.optional(name, wanted, read)?.ok_or_else(|| self.odd(name, wanted))
     }
 }
 
@@ -157,8 +151,6 @@ impl PartialEq for Node<'_> {
         self.offset == other.offset && self.fdt.blob().as_ptr() == other.fdt.blob().as_ptr()
     }
 }
-
-impl Eq for Node<'_> {}
 
 impl fmt::Debug for Node<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,95 +161,9 @@ impl fmt::Debug for Node<'_> {
 /// A node prints as its full path.
 impl fmt::Display for Node<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (line, depth) = self.line();
-        if depth == 0 {
-            return write!(f, "/");
-        }
-        for offset in line.iter().take(depth).skip(1) {
-            write!(f, "/{}", Node::at(self.fdt, *offset).name())?;
+        for node in self.ancestors().iter().skip(1) {
+            write!(f, "/{}", node.name())?;
         }
         write!(f, "/{}", self.name())
-    }
-}
-
-/// The properties of one node.
-#[derive(Clone)]
-pub struct Properties<'a> {
-    fdt: Fdt<'a>,
-    offset: u32,
-}
-
-impl<'a> Iterator for Properties<'a> {
-    type Item = Property<'a>;
-
-    fn next(&mut self) -> Option<Property<'a>> {
-        // All of a node's properties come before its first child or its end.
-        let mut offset = self.offset;
-        let Some(Token::Property(property)) = self.fdt.token(&mut offset) else {
-            return None;
-        };
-        self.offset = offset;
-        Some(property)
-    }
-}
-
-/// The children of one node.
-#[derive(Clone)]
-pub struct Children<'a> {
-    fdt: Fdt<'a>,
-    offset: u32,
-    depth: usize,
-}
-
-impl<'a> Iterator for Children<'a> {
-    type Item = Node<'a>;
-
-    fn next(&mut self) -> Option<Node<'a>> {
-        loop {
-            let offset = self.offset;
-            match self.fdt.token(&mut self.offset)? {
-                Token::Begin => {
-                    self.depth = self.depth.saturating_add(1);
-                    if self.depth == 1 {
-                        return Some(Node { fdt: self.fdt, offset, body: self.offset });
-                    }
-                }
-                Token::Property(_) => {}
-                Token::End => match self.depth.checked_sub(1) {
-                    Some(depth) => self.depth = depth,
-                    None => {
-                        // The parent's own end: stay on it.
-                        self.offset = offset;
-                        return None;
-                    }
-                },
-            }
-        }
-    }
-}
-
-/// All nodes of a tree.
-#[derive(Clone)]
-pub struct Nodes<'a> {
-    fdt: Fdt<'a>,
-    offset: u32,
-}
-
-impl<'a> Nodes<'a> {
-    pub(super) fn new(fdt: Fdt<'a>, offset: u32) -> Self {
-        Self { fdt, offset }
-    }
-}
-
-impl<'a> Iterator for Nodes<'a> {
-    type Item = Node<'a>;
-
-    fn next(&mut self) -> Option<Node<'a>> {
-        loop {
-            let offset = self.offset;
-            if let Token::Begin = self.fdt.token(&mut self.offset)? {
-                return Some(Node { fdt: self.fdt, offset, body: self.offset });
-            }
-        }
     }
 }

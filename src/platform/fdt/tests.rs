@@ -114,7 +114,7 @@ fn reg_follows_the_parents_cells_and_mmio_the_ranges() {
 
 #[test]
 fn values_print_as_in_a_source_file() {
-    let shown = |bytes: &[u8]| Value(bytes).to_string();
+    let shown = |bytes: &[u8]| Property { name: "p", bytes }.to_string();
     assert_eq!(shown(b""), "an empty value");
     assert_eq!(shown(b"a\0bc\0"), "\"a\", \"bc\"");
     assert_eq!(shown(&[0, 0, 0, 5]), "<0x5>");
@@ -123,11 +123,12 @@ fn values_print_as_in_a_source_file() {
     assert_eq!(shown(&[0xff; 9]), "[ff ff ff ff ff ff ff ff ...]");
     let long = format!("{}\0", "é".repeat(100));
     assert_eq!(shown(long.as_bytes()), format!("\"{}\"...", "é".repeat(64)));
+    assert_eq!(shown(&b"a\0".repeat(9)), "\"a\", ".repeat(8) + "...");
 }
 
 #[test]
 fn forms_of_a_value_are_told_apart() {
-    let property = |bytes| Property::new(b"p\0", bytes);
+    let property = |bytes| Property { name: "p", bytes };
     assert_eq!(property(&[0, 0, 1, 0]).u32(), Some(256));
     assert_eq!(property(&[0, 0, 1]).u32(), None);
     assert_eq!(property(&[0, 0, 0, 1, 0, 0, 0, 2]).u64(), Some(0x1_0000_0002));
@@ -198,8 +199,8 @@ fn a_blob_may_be_followed_by_other_bytes_but_not_be_cut_short() {
     assert_eq!(
         error(&bytes[..size - 1]),
         format!(
-            "device tree: totalsize: found {size} bytes, wanted 40 to {}, all there are",
-            size - 1
+            "offset 0x4: found totalsize {size:#x}, \
+             wanted 40 to all the bytes there are"
         )
     );
 }
@@ -211,27 +212,30 @@ fn headers_are_checked() {
         bytes[index * 4..][..4].copy_from_slice(&value.to_be_bytes());
         error(&bytes)
     };
-    assert_eq!(error(&[0; 12]), "device tree: found 12 bytes, wanted a header of 40");
-    assert_eq!(change(0, 5), "device tree: found magic 0x5, wanted 0xd00dfeed");
-    assert!(change(1, 20).contains("totalsize: found 20 bytes"));
-    assert!(change(2, u32::MAX - 3).contains("structure block: found"));
-    assert!(change(2, 2).contains("structure block: found it at 0x2"));
-    assert!(change(3, u32::MAX).contains("strings block: found"));
-    assert!(change(4, u32::MAX - 7).contains("memory reservations: found 0 bytes at"));
-    assert!(change(4, 4).contains("memory reservations: found it at 0x4"));
-    assert_eq!(
-        change(5, 16),
-        "device tree: found version 16, compatible with 16, wanted version 17"
+    assert_eq!(error(&[0; 12]), "offset 0x0: found a length of 0xc, wanted a header of 40 bytes");
+    assert_eq!(change(0, 5), "offset 0x0: found magic 0x5, wanted 0xd00dfeed");
+    assert!(change(1, 20).contains("offset 0x4: found totalsize 0x14"));
+    assert!(change(2, u32::MAX - 3).contains("found structure block of"));
+    assert!(
+        change(2, 2).contains("offset 0x8: found structure block at 0x2, wanted a multiple of 4")
     );
+    assert!(change(3, u32::MAX).contains("found strings block of"));
+    assert!(
+        change(4, u32::MAX - 7).contains("found memory reservations at 0xfffffff8, wanted an end")
+    );
+    assert!(change(4, 4).contains("found memory reservations at 0x4, wanted a multiple of 8"));
+    assert_eq!(change(5, 16), "offset 0x14: found version 0x10, wanted 17 or later");
     assert_eq!(
         change(6, 18),
-        "device tree: found version 17, compatible with 18, wanted version 17"
+        "offset 0x18: found oldest compatible version 0x12, wanted 17 or earlier"
     );
     assert!(change(9, 0).contains("wanted a token"));
     let blob = sample().blob();
     let shifted = [&[0], &blob[..]].concat();
     let shifted = Blob::new(&shifted);
-    assert!(Fdt::new(&shifted[1..]).err().unwrap().to_string().contains("aligned to 4 bytes"));
+    assert!(
+        Fdt::new(&shifted[1..]).err().unwrap().to_string().contains("1, wanted a multiple of 4")
+    );
 }
 
 /// A blob of these structure words, with the string "p" at 0 and an unprintable one at 2.
@@ -254,24 +258,27 @@ fn structure_blocks_are_checked() {
     };
     let good = [1, 0, 3, 4, 0, 9, 4, 1, 0x6100_0000, 2, 2, 9];
     assert_eq!(error(&structure(&good)), "no error");
-    case(&[9], "found no root node");
-    case(&[], "offset 0x38: found the structure's end, wanted a token");
-    case(&[1, 0, 2], "offset 0x44: found the structure's end");
-    case(&[2, 9], "offset 0x38: found a node's end, wanted a node open there");
-    case(&[1, 0, 9], "offset 0x40: found the end with 1 nodes open, wanted none");
-    case(&[1, 0, 2, 1, 0, 2, 9], "offset 0x44: found a second root node");
+    case(&[9], "found the end at depth 0x0, wanted a root node");
+    case(&[], "offset 0x38: found the block's end at 0x38, wanted a token");
+    case(&[1, 0, 2], "offset 0x40: found the block's end at 0x44");
+    case(&[2, 9], "offset 0x38: found a node's end at depth 0x0, wanted a node open");
+    case(&[1, 0, 9], "offset 0x40: found the end at depth 0x1, wanted all nodes closed");
+    case(&[1, 0, 2, 1, 0, 2, 9], "offset 0x44: found a second root, at depth 0x0, wanted one");
     case(&[1, 0, 7, 9], "offset 0x40: found token 0x7, wanted 1, 2, 3, 4 or 9");
-    case(&[3, 0, 0, 9], "offset 0x38: found a property, wanted it in a node");
+    case(&[3, 0, 0, 9], "offset 0x38: found a property at depth 0x0, wanted it in a node");
     case(
         &[1, 0, 1, 0x6100_0000, 2, 3, 0, 0, 2, 9],
-        "found a property, wanted it in a node and before",
+        "found a property at depth 0x1, wanted it in a node, before its children",
     );
-    case(&[1, 0, 3, 99, 0, 2, 9], "offset 0x40: found a property of 99 bytes, wanted at most 8");
-    case(&[1, 0, 3, u32::MAX, 0, 2, 9], "found a property of 4294967295 bytes");
+    case(
+        &[1, 0, 3, 99, 0, 2, 9],
+        "offset 0x40: found a property of 0x63, wanted value and name in their blocks",
+    );
+    case(&[1, 0, 3, u32::MAX, 0, 2, 9], "found a property of 0xffffffff");
     case(&[1, 0, 3, 0, 4, 2, 9], "found no property name at 0x4,");
     case(&[1, 0, 3, 0, 1, 2, 9], "found no property name at 0x1,");
     case(&[1, 0, 3, 0, 2, 2, 9], "found no property name at 0x2,");
-    case(&[1, 0, 1, 0, 2, 2, 9], "offset 0x40: found no node name");
+    case(&[1, 0, 1, 0, 2, 2, 9], "offset 0x40: found no node name at depth 0x1");
     case(&[1, 0x6161_6161], "offset 0x38: found no node name");
     case(&[1, 0x2f00_0000, 2, 9], "offset 0x38: found no node name");
     case(&[1, 0xc3a9_0000, 2, 9], "offset 0x38: found no node name");
@@ -282,7 +289,7 @@ fn structure_blocks_are_checked() {
         words
     };
     assert_eq!(error(&structure(&deep(MAX_DEPTH))), "no error");
-    case(&deep(MAX_DEPTH + 1), "found a node, wanted at most 64 levels");
+    case(&deep(MAX_DEPTH + 1), "found a node at depth 0x40, wanted at most 64 levels");
 }
 
 #[test]
@@ -306,7 +313,7 @@ fn an_unterminated_reservation_block_is_an_error() {
     bytes.resize(offset as usize + 16, 0xff);
     bytes[4..8].copy_from_slice(&(offset + 16).to_be_bytes());
     bytes[16..20].copy_from_slice(&offset.to_be_bytes());
-    assert!(error(&bytes).contains("wanted a zero entry"));
+    assert!(error(&bytes).contains("wanted an end of zeros"));
 }
 
 /// Uses everything that a tree offers.
@@ -317,7 +324,7 @@ fn walk(tree: Fdt<'_>) {
         let found = tree.node(&node.to_string());
         assert!(found.is_some(), "{}", node);
         for property in node.properties() {
-            text.push_str(&format!("{} {}", property.name(), property.value()));
+            text.push_str(&format!("{} {}", property.name, property));
             let _ = (property.u32(), property.number(), property.string());
             let _ = property.strings().map(|list| list.count());
         }

@@ -11,14 +11,17 @@ mod place;
 #[cfg(test)]
 mod tests;
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Display;
 
 use super::image::{Format, LoadPlan};
 use super::layout::{MAX_VCPUS, RAM_BASE};
 use super::tree;
 pub use fault::Fault;
 
-use crate::platform::fdt::{Fdt, Node, Property};
+use crate::platform::fdt::{Fdt, Node, Odd, Property};
 
 /// The longest name that a VM may have, in bytes.
 pub const MAX_NAME: usize = 31;
@@ -31,7 +34,7 @@ const MIB: u64 = 1 << 20;
 const OWN_NAME: &str = "mezzanine";
 
 /// One VM, as described.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VmConfig<'a> {
     /// Its name: the node's.
     pub name: &'a str,
@@ -55,9 +58,9 @@ pub struct VmConfig<'a> {
     pub bootargs: &'a str,
     /// The weight of each vCPU.
     pub share: u32,
-    /// The pCPUs that each vCPU may run on, bit n for pCPU n. After [`Description::vms`] these
-    /// masks are exact: a dedicated vCPU's names the one pCPU that it owns, and a shared vCPU's
-    /// names none that is owned.
+    /// The pCPUs that each vCPU may run on, bit n for pCPU n. After [`read`] these masks are exact:
+    /// a dedicated vCPU's names the one pCPU that it owns, and a shared vCPU's names none that is
+    /// owned.
     pub affinity: [u8; MAX_VCPUS],
     /// Whether each vCPU has a pCPU of its own and is never preempted.
     pub dedicated: bool,
@@ -66,10 +69,19 @@ pub struct VmConfig<'a> {
 }
 
 impl<'a> VmConfig<'a> {
+    /// A VM of which nothing is said.
+    pub fn new(name: &'a str) -> Self {
+        Self { name, cpus: 1, share: 100, autostart: true, ..Self::default() }
+    }
+
     /// Plans what goes where in its RAM.
-    pub fn plan(&self) -> Result<LoadPlan<'a>, Fault<'a>> {
-        let room = tree::room(self).map_err(|error| Fault::Tree(self.name, error))?;
-        LoadPlan::new(self, room).map_err(|error| Fault::Image(self.name, error))
+    pub fn plan(&self) -> Result<LoadPlan<'a>, Fault> {
+        LoadPlan::new(self, tree::size(self)?)
+    }
+
+    /// A fault of its property: what was found and what was wanted.
+    pub fn fault(&self, property: &str, found: impl Display, wanted: impl Display) -> Fault {
+        Fault::new(format_args!("/{}: {property}", self.name), found, wanted)
     }
 
     /// Its RAM in bytes.
@@ -101,219 +113,194 @@ impl Limits {
     }
 
     /// The MiB of RAM that fit between its base and the end of the IPA space.
-    fn most_mib(&self) -> u64 {
+    fn most_mib(&self) -> u32 {
         let end = 1u64.checked_shl(self.ipa_bits).unwrap_or(u64::MAX);
-        end.saturating_sub(RAM_BASE.get()) / MIB
+        let most = end.saturating_sub(RAM_BASE.get()) / MIB;
+        u32::try_from(most).unwrap_or(u32::MAX)
     }
 }
 
-/// A VM description.
-#[derive(Clone, Copy, Debug)]
-pub struct Description<'a> {
-    tree: Fdt<'a>,
-}
-
-impl<'a> Description<'a> {
-    /// Takes a blob for a description. `blob` must be aligned to four bytes.
-    pub fn new(blob: &'a [u8]) -> Result<Self, Fault<'a>> {
-        let tree = Fdt::new(blob).map_err(Fault::Blob)?;
-        let root = tree.root();
-        if !root.is_compatible("mezzanine,vms") {
-            return Err(root.odd("compatible", "\"mezzanine,vms\"").into());
-        }
-        Ok(Self { tree })
+/// The VMs of a description in its order, each with its fault if it is refused.
+///
+/// `blob` must be aligned to four bytes. `bootargs` gives what replaces the `bootargs` of the VM of
+/// a name.
+pub fn read<'a>(
+    blob: &'a [u8],
+    limits: &Limits,
+    bootargs: impl Fn(&str) -> Option<&'a str>,
+) -> Result<Vec<Result<VmConfig<'a>, Fault>>, Fault> {
+    let tree = Fdt::new(blob).map_err(|error| Fault::from(error).within("/: VM description"))?;
+    let root = tree.root();
+    if !root.is_compatible("mezzanine,vms") {
+        return Err(root.odd("compatible", "\"mezzanine,vms\"").into());
     }
-
-    /// The VMs in the description's order, each with its fault if it is refused.
-    ///
-    /// `bootargs` gives what replaces the `bootargs` of the VM of a name.
-    pub fn vms(
-        &self,
-        limits: &Limits,
-        bootargs: impl Fn(&str) -> Option<&'a str>,
-    ) -> Vec<Result<VmConfig<'a>, Fault<'a>>> {
-        // `__symbols__` and its like are what dtc adds for overlays.
-        let nodes = self.tree.root().children().filter(|node| {
-            node.name() != "images" && !node.name().starts_with("__") && !is_disabled(node)
-        });
-        let mut vms: Vec<Result<VmConfig<'a>, Fault<'a>>> = Vec::new();
-        for node in nodes {
-            let twin = vms.iter().flatten().any(|vm| vm.name == node.name());
-            let vm = self.vm(node, limits).and_then(|mut vm| {
-                if twin {
-                    return Err(Fault::NameTwice(node));
-                }
-                vm.bootargs = bootargs(vm.name).unwrap_or(vm.bootargs);
-                vm.plan()?;
-                Ok(vm)
-            });
-            vms.push(vm);
-        }
-        place::memory(&mut vms, limits);
-        place::pcpus(&mut vms, limits);
-        vms
-    }
-
-    /// Reads one VM's node.
-    fn vm(&self, node: Node<'a>, limits: &Limits) -> Result<VmConfig<'a>, Fault<'a>> {
-        if !node.is_compatible("mezzanine,vm") {
-            return Err(node
-                .odd("compatible", "\"mezzanine,vm\", or the node's name images")
-                .into());
-        }
-        check_name(node)?;
-        check_known(node)?;
-        let number = |name, least: u64, most: u64| {
-            let value = node.optional(name, "one cell", |property| property.u32())?;
-            match value {
-                Some(found) if !(least..=most).contains(&found.into()) => {
-                    Err(Fault::Number { node, property: name, found: found.into(), least, most })
-                }
-                value => Ok(value),
+    // `__symbols__` and its like are what dtc adds for overlays.
+    let nodes = root.children().filter(|node| {
+        let status = node.property("status").and_then(|status| status.string());
+        let is_other = node.name() == "images" || node.name().starts_with("__");
+        !is_other && status != Some("disabled")
+    });
+    let mut vms: Vec<Result<VmConfig<'a>, Fault>> = Vec::new();
+    for node in nodes {
+        let twin = vms.iter().flatten().any(|vm| vm.name == node.name());
+        let vm = vm(&tree, node, limits).and_then(|mut vm| {
+            if twin {
+                return Err(vm.fault("name", "it again", "one of its own"));
             }
-        };
-        let address = |name| node.optional(name, "an IPA of two cells (/bits/ 64)", Property::u64);
-        let flag = |name| {
-            let flag = node.optional(name, "no value", |p| p.bytes().is_empty().then_some(()))?;
-            Ok::<_, Fault<'a>>(flag.is_some())
-        };
-        let cpus = number("cpus", 1, MAX_VCPUS as u64)?.unwrap_or(1) as usize;
-        let kernel = self.image(node, "kernel")?;
-        Ok(VmConfig {
-            name: node.name(),
-            cpus,
-            memory_mib: match number("memory-mib", MEMORY_UNIT_MIB.into(), limits.most_mib())? {
-                Some(mib) if mib.is_multiple_of(MEMORY_UNIT_MIB) => mib,
-                _ => return Err(node.odd("memory-mib", "an even number of MiB").into()),
-            },
-            kernel: kernel.ok_or_else(|| node.odd("kernel", "a reference to an image"))?,
-            format: node.optional("format", "\"Image\", \"elf\" or \"raw\"", |property| {
-                Format::from_name(property.string()?)
+            vm.bootargs = bootargs(vm.name).unwrap_or(vm.bootargs);
+            vm.plan()?;
+            Ok(vm)
+        });
+        vms.push(vm);
+    }
+    place::memory(&mut vms, limits);
+    place::pcpus(&mut vms, limits);
+    Ok(vms)
+}
+
+/// Reads one VM's node.
+fn vm<'a>(tree: &Fdt<'a>, node: Node<'a>, limits: &Limits) -> Result<VmConfig<'a>, Fault> {
+    const COMPATIBLE: &str = "\"mezzanine,vm\", or the node's name images";
+    let mut vm = VmConfig::new(node.name());
+    if !node.is_compatible("mezzanine,vm") {
+        return Err(node.odd("compatible", COMPATIBLE).into());
+    }
+    check_name(&vm)?;
+    if let Some(child) = node.children().next() {
+        return Err(vm.fault(child.name(), "a node", "none within a VM"));
+    }
+    for property in node.properties() {
+        let read = Reader { tree, vm: node, property };
+        match property.name {
+            "cpus" => vm.cpus = read.number(1, MAX_VCPUS as u32)? as usize,
+            "memory-mib" => vm.memory_mib = read.number(MEMORY_UNIT_MIB, limits.most_mib())?,
+            "kernel" => vm.kernel = read.image()?,
+            "format" => {
+                let wanted = "\"Image\", \"elf\" or \"raw\"";
+                vm.format = Some(read.as_a(wanted, |name| Format::from_name(name.string()?))?);
+            }
+            "load-address" => vm.load_address = Some(read.address()?),
+            "entry-address" => vm.entry_address = Some(read.address()?),
+            "initrd" => vm.initrd = Some(read.image()?),
+            "device-tree" => vm.device_tree = Some(read.image()?),
+            "bootargs" => vm.bootargs = read.as_a("one string", Property::string)?,
+            "share" => vm.share = read.number(1, MAX_SHARE)?,
+            "dedicated" => vm.dedicated = read.flag()?,
+            "no-autostart" => vm.autostart = !read.flag()?,
+            "status" => read.as_a("\"okay\" or \"disabled\"", |status| {
+                (status.string() == Some("okay")).then_some(())
             })?,
-            load_address: address("load-address")?,
-            entry_address: address("entry-address")?,
-            initrd: self.image(node, "initrd")?,
-            device_tree: self.image(node, "device-tree")?,
-            bootargs: node.optional("bootargs", "one string", Property::string)?.unwrap_or(""),
-            share: number("share", 1, MAX_SHARE.into())?.unwrap_or(100),
-            affinity: affinity(node, cpus, limits)?,
-            dedicated: flag("dedicated")?,
-            autostart: !flag("no-autostart")?,
+            // `affinity` is read when the number of vCPUs is known.
+            "affinity" | "compatible" | "phandle" | "linux,phandle" => {}
+            name => {
+                let wanted = format!("no such property{}", perhaps(name));
+                return Err(vm.fault(name, property, wanted));
+            }
+        }
+    }
+    if !vm.memory_mib.is_multiple_of(MEMORY_UNIT_MIB) || vm.memory_mib == 0 {
+        return Err(node.odd("memory-mib", "an even number of MiB").into());
+    }
+    if vm.kernel.is_empty() {
+        return Err(node.odd("kernel", IMAGE_WANTED).into());
+    }
+    vm.affinity = affinity(node, &vm, limits)?;
+    Ok(vm)
+}
+
+const IMAGE_WANTED: &str = "a reference to an image, as <&label>";
+
+/// A property of a VM, to be read as what it should be.
+struct Reader<'s, 'a> {
+    tree: &'s Fdt<'a>,
+    vm: Node<'a>,
+    property: Property<'a>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    fn as_a<T>(
+        &self,
+        wanted: &'static str,
+        read: impl FnOnce(&Property<'a>) -> Option<T>,
+    ) -> Result<T, Odd<'a>> {
+        read(&self.property).ok_or_else(|| self.vm.odd(self.property.name, wanted))
+    }
+
+    fn number(&self, least: u32, most: u32) -> Result<u32, Fault> {
+        let number = self.as_a("one cell", Property::u32)?;
+        if (least..=most).contains(&number) {
+            return Ok(number);
+        }
+        let place = format_args!("{}: {}", self.vm, self.property.name);
+        Err(Fault::new(place, number, format_args!("{least} to {most}")))
+    }
+
+    fn address(&self) -> Result<u64, Odd<'a>> {
+        self.as_a("an IPA of two cells (/bits/ 64)", Property::u64)
+    }
+
+    fn flag(&self) -> Result<bool, Odd<'a>> {
+        self.as_a("no value", |flag| flag.bytes.is_empty().then_some(true))
+    }
+
+    /// The bytes of the image that it refers to.
+    fn image(&self) -> Result<&'a [u8], Odd<'a>> {
+        let handle = self.as_a(IMAGE_WANTED, Property::u32)?;
+        let image = self.as_a("a reference to a node in /images", |_| {
+            let images = self.tree.node("/images")?;
+            self.tree.phandle(handle).filter(|image| image.parent() == Some(images))
+        })?;
+        image.required("data", "a file's bytes, as /incbin/(\"file\")", |data| {
+            (!data.bytes.is_empty()).then_some(data.bytes)
         })
     }
-
-    /// The bytes of the image that a property refers to.
-    fn image(&self, node: Node<'a>, name: &'static str) -> Result<Option<&'a [u8]>, Fault<'a>> {
-        let wanted = "a reference to an image, as <&label>";
-        let Some(handle) = node.optional(name, wanted, Property::u32)? else {
-            return Ok(None);
-        };
-        let image = self.tree.phandle(handle);
-        let images = self.tree.node("/images");
-        let Some(image) = image.filter(|image| images.is_some() && image.parent() == images) else {
-            return Err(node.odd(name, "a reference to a node in /images").into());
-        };
-        let data = image.required("data", "a file's bytes, as /incbin/(\"file\")", |property| {
-            (!property.bytes().is_empty()).then_some(property.bytes())
-        })?;
-        Ok(Some(data))
-    }
-}
-
-/// Whether a VM is to be left out. Other values of `status` go on to the VM's checks.
-fn is_disabled(node: &Node<'_>) -> bool {
-    node.property("status").and_then(|status| status.string()) == Some("disabled")
 }
 
 /// The name goes before each of the VM's lines, and before `.bootargs=` on the command line.
-fn check_name(node: Node<'_>) -> Result<(), Fault<'_>> {
-    let name = node.name();
+fn check_name(vm: &VmConfig<'_>) -> Result<(), Fault> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b",._+-".contains(&byte);
-    if name.len() > MAX_NAME || !name.bytes().all(plain) || name == OWN_NAME {
-        return Err(Fault::Name(node));
+    if vm.name.len() <= MAX_NAME && vm.name.bytes().all(plain) && vm.name != OWN_NAME {
+        return Ok(());
     }
-    Ok(())
+    let wanted = "at most 31 of letters, digits and ,._+-, and not mezzanine";
+    Err(vm.fault("name", format_args!("{} bytes", vm.name.len()), wanted))
 }
 
-/// The properties that a VM may have.
-const KNOWN: [&str; 17] = [
-    "cpus",
-    "memory-mib",
-    "kernel",
-    "format",
-    "load-address",
-    "entry-address",
-    "initrd",
-    "device-tree",
-    "bootargs",
-    "share",
-    "affinity",
-    "dedicated",
-    "no-autostart",
-    "compatible",
-    "status",
-    "phandle",
-    "linux,phandle",
-];
-
+/// What may have been meant by a property that no VM has: the known name that shares most letters
+/// with it at its start and end, if these are half of it.
+///
 /// A property that is misspelt would silently leave its default in force, so none is let pass.
-fn check_known(node: Node<'_>) -> Result<(), Fault<'_>> {
-    let unknown = node.properties().find(|property| !KNOWN.contains(&property.name()));
-    if let Some(property) = unknown {
-        let nearest = KNOWN.iter().min_by_key(|known| distance(known, property.name()));
-        let nearest = nearest.filter(|known| distance(known, property.name()) <= known.len() / 2);
-        return Err(Fault::Unknown(node, property, nearest.copied()));
-    }
-    match node.children().next() {
-        Some(child) => Err(Fault::Child(child)),
-        None if matches!(
-            node.property("status").map(|s| s.string()),
-            None | Some(Some("okay"))
-        ) =>
-        {
-            Ok(())
-        }
-        None => Err(node.odd("status", "\"okay\" or \"disabled\"").into()),
-    }
-}
-
-/// How many letters must be changed, added or left out to make one word of the other
-/// (Levenshtein). Words of more than 31 letters are as far as can be.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: [usize; 32] = core::array::from_fn(|index| index);
-    if one.len() > 31 || other.len() > 31 {
-        return usize::MAX;
-    }
-    for (line, letter) in one.bytes().enumerate() {
-        let mut diagonal = core::mem::replace(&mut row[0], line.saturating_add(1));
-        let mut left = row[0];
-        for (cell, against) in row.iter_mut().skip(1).zip(other.bytes()) {
-            let change = diagonal.saturating_add(usize::from(letter != against));
-            diagonal = *cell;
-            left = change.min(diagonal.min(left).saturating_add(1));
-            *cell = left;
-        }
-    }
-    row.get(other.len()).copied().unwrap_or(usize::MAX)
+fn perhaps(name: &str) -> String {
+    const KNOWN: &str = "cpus memory-mib kernel format load-address entry-address initrd \
+                         device-tree bootargs share affinity dedicated no-autostart status";
+    let shared = |known: &&str| {
+        let same = |(one, other): &(u8, u8)| one == other;
+        let start = known.bytes().zip(name.bytes()).take_while(same).count();
+        let end = known.bytes().rev().zip(name.bytes().rev()).take_while(same).count();
+        start.saturating_add(end).min(known.len())
+    };
+    let nearest = KNOWN.split(' ').max_by_key(shared);
+    let nearest = nearest.filter(|known| shared(known).saturating_mul(2) >= known.len());
+    nearest.map_or(String::new(), |known| format!(" (perhaps {known})"))
 }
 
 /// The masks of `affinity`: one for each vCPU, or one for all.
-fn affinity<'a>(
-    node: Node<'a>,
-    cpus: usize,
-    limits: &Limits,
-) -> Result<[u8; MAX_VCPUS], Fault<'a>> {
+fn affinity(node: Node<'_>, vm: &VmConfig<'_>, limits: &Limits) -> Result<[u8; MAX_VCPUS], Fault> {
+    const WANTED: &str = "one mask for each vCPU, or one for all";
     let mut masks = [limits.all(); MAX_VCPUS];
-    let wanted = "one mask for each vCPU, or one for all";
-    let cells = node.optional("affinity", wanted, |property| {
-        property.cells().filter(|cells| cells.len() == 1 || cells.len() == cpus)
+    let cells = node.optional("affinity", WANTED, |property| {
+        property.cells().filter(|cells| cells.len() == 1 || cells.len() == vm.cpus)
     })?;
-    let Some(cells) = cells else { return Ok(masks) };
-    for (vcpu, (mask, cell)) in masks.iter_mut().zip(cells.cycle()).take(cpus).enumerate() {
+    let cells = cells.into_iter().flat_map(|cells| cells.cycle());
+    for (vcpu, (mask, cell)) in masks.iter_mut().zip(cells).take(vm.cpus).enumerate() {
         // A mask may name pCPUs that this machine lacks, but not only such.
         *mask &= cell as u8;
         if *mask == 0 {
-            return Err(Fault::Affinity { node, vcpu, found: cell, pcpus: limits.pcpus });
+            let found = format_args!("{cell:#x} for vCPU {vcpu}");
+            let pcpus = limits.pcpus;
+            let wanted =
+                format_args!("at least one of the {pcpus} lowest bits, the pCPUs there are");
+            return Err(vm.fault("affinity", found, wanted));
         }
     }
     Ok(masks)

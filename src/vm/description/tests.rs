@@ -28,17 +28,17 @@ pub(super) fn vm(tree: Tree, path: &str) -> Tree {
     )
 }
 
-type Vms<'a> = Vec<Result<VmConfig<'a>, Fault<'a>>>;
+type Vms<'a> = Vec<Result<VmConfig<'a>, Fault>>;
 
 pub(super) fn read<T>(tree: &Tree, limits: &Limits, look: impl FnOnce(Vms<'_>) -> T) -> T {
     let blob = tree.blob();
-    look(Description::new(&blob).unwrap().vms(limits, |_| None))
+    look(super::read(&blob, limits, |_| None).unwrap())
 }
 
 /// For each VM its name or its fault.
 pub(super) fn summary_on(tree: &Tree, limits: &Limits) -> Vec<String> {
     read(tree, limits, |vms| {
-        let line = |vm: &Result<VmConfig<'_>, Fault<'_>>| match vm {
+        let line = |vm: &Result<VmConfig<'_>, Fault>| match vm {
             Ok(vm) => vm.name.to_string(),
             Err(fault) => fault.to_string(),
         };
@@ -104,8 +104,7 @@ fn every_property_is_read() {
 #[test]
 fn nothing_is_copied() {
     let blob = two().blob();
-    let description = Description::new(&blob).unwrap();
-    let vms = description.vms(&LIMITS, |_| None);
+    let vms = super::read(&blob, &LIMITS, |_| None).unwrap();
     let kernel = vms[0].as_ref().unwrap().kernel.as_ptr_range();
     assert!(blob.as_ptr_range().start < kernel.start && kernel.end < blob.as_ptr_range().end);
 }
@@ -113,20 +112,19 @@ fn nothing_is_copied() {
 #[test]
 fn the_command_line_replaces_bootargs() {
     let blob = two().text("/alpha", "bootargs", "old").blob();
-    let description = Description::new(&blob).unwrap();
-    let vms = description.vms(&LIMITS, |name| (name == "alpha").then_some("new"));
+    let vms = super::read(&blob, &LIMITS, |name| (name == "alpha").then_some("new")).unwrap();
     assert_eq!(vms[0].as_ref().unwrap().bootargs, "new");
     assert_eq!(vms[1].as_ref().unwrap().bootargs, "");
 }
 
 #[test]
 fn another_blob_is_no_description() {
-    let wrong = |blob: &Blob| Description::new(blob).err().unwrap().to_string();
+    let wrong = |blob: &Blob| super::read(blob, &LIMITS, |_| None).err().unwrap().to_string();
     let blob = two().text("/", "compatible", "linux,dummy-virt").blob();
     let found = "found \"linux,dummy-virt\", wanted \"mezzanine,vms\"";
     assert_eq!(wrong(&blob), format!("/: compatible: {found}"));
-    let found = "found magic 0x1010101, wanted 0xd00dfeed";
-    assert_eq!(wrong(&Blob::new(&[1; 64])), format!("/: VM description: device tree: {found}"));
+    let found = "offset 0x0: found magic 0x1010101, wanted 0xd00dfeed";
+    assert_eq!(wrong(&Blob::new(&[1; 64])), format!("/: VM description: {found}"));
 }
 
 #[test]
@@ -138,7 +136,7 @@ fn nodes_that_are_neither_vm_nor_images_are_named() {
     );
     assert_eq!(
         fault(two().node("/alpha/disk@0")),
-        "/alpha/disk@0: found a node, wanted none within a VM"
+        "/alpha: disk@0: found a node, wanted none within a VM"
     );
 }
 
@@ -175,7 +173,7 @@ fn a_second_vm_of_one_name_is_refused() {
     let place = bytes.windows(4).position(|four| four == b"betb").unwrap();
     bytes[place + 3] = b'a';
     let blob = Blob::new(&bytes);
-    let vms = Description::new(&blob).unwrap().vms(&LIMITS, |_| None);
+    let vms = super::read(&blob, &LIMITS, |_| None).unwrap();
     assert_eq!(
         vms[2].as_ref().unwrap_err().to_string(),
         "/beta: name: found it again, wanted one of its own"
@@ -219,7 +217,7 @@ fn references_are_checked() {
     );
     assert_eq!(
         fault(two().without("/alpha", "kernel")),
-        "/alpha: kernel: found no such property, wanted a reference to an image"
+        "/alpha: kernel: found no such property, wanted a reference to an image, as <&label>"
     );
     let itself = two().cells("/alpha", "phandle", &[3]).cells("/alpha", "initrd", &[3]);
     let wanted = "wanted a reference to a node in /images";
@@ -266,8 +264,19 @@ fn unknown_properties_are_named_with_the_nearest_known_one() {
         fault(two().bytes("/alpha", "zzzzzzzzzzzz", &[])),
         "/alpha: zzzzzzzzzzzz: found an empty value, wanted no such property"
     );
-    assert_eq!(distance("kitten", "sitting"), 3);
-    assert_eq!((distance("", "abc"), distance("abc", ""), distance("abc", "abc")), (3, 3, 0));
+    let slips = [
+        ("cpu", "cpus"),
+        ("vcpus", "cpus"),
+        ("memroy-mib", "memory-mib"),
+        ("no-auto-start", "no-autostart"),
+        ("devicetree", "device-tree"),
+        ("afinity", "affinity"),
+        ("load-adress", "load-address"),
+    ];
+    for (slip, known) in slips {
+        assert_eq!(perhaps(slip), format!(" (perhaps {known})"));
+    }
+    assert_eq!((perhaps(""), perhaps("x"), perhaps(&"q".repeat(255))), Default::default());
 }
 
 #[test]
@@ -303,7 +312,7 @@ fn images_that_cannot_be_loaded_are_faults() {
     );
     assert_eq!(
         fault(two().cells("/alpha", "device-tree", &[1])),
-        "/alpha: device-tree: device tree: found magic 0xd5d5d5d5, wanted 0xd00dfeed"
+        "/alpha: device-tree: offset 0x0: found magic 0xd5d5d5d5, wanted 0xd00dfeed"
     );
 }
 
@@ -311,7 +320,7 @@ pub(super) fn dedicated(tree: Tree, path: &str, cpus: u32) -> Tree {
     tree.bytes(path, "dedicated", &[]).cells(path, "cpus", &[cpus])
 }
 
-pub(super) fn names_a_node(fault: &Fault<'_>) -> bool {
+pub(super) fn names_a_node(fault: &Fault) -> bool {
     let line = fault.to_string();
     line.starts_with('/') && !line.contains('\n') && line.contains("found ")
 }
@@ -323,9 +332,9 @@ proptest! {
     fn spoiled_descriptions_are_survived(blob in spoiled(
         dedicated(two(), "/alpha", 2).cells("/beta", "initrd", &[2]).blob().to_vec()))
     {
-        match Description::new(&blob) {
-            Ok(description) => {
-                for fault in description.vms(&LIMITS, |_| None).iter().filter_map(|vm| vm.as_ref().err()) {
+        match super::read(&blob, &LIMITS, |_| None) {
+            Ok(vms) => {
+                for fault in vms.iter().filter_map(|vm| vm.as_ref().err()) {
                     prop_assert!(names_a_node(fault), "{}", fault);
                 }
             }

@@ -4,106 +4,84 @@
 
 use alloc::vec::Vec;
 
-use super::{ImageError, MAX_SEGMENTS, Segment};
+use super::{Segment, number};
 use crate::memory::Ipa;
-use crate::vm::description::VmConfig;
+use crate::vm::description::{Fault, VmConfig};
 
-const MAGIC: &[u8] = b"\x7fELF";
+/// The most loadable segments that an ELF file may have.
+const MAX_SEGMENTS: usize = 32;
 /// e_ident: ELFCLASS64, ELFDATA2LSB.
 const CLASS_AND_DATA: &[u8] = &[2, 1];
-const EM_AARCH64: u16 = 183;
+const EM_AARCH64: u64 = 183;
 /// e_type: ET_EXEC and ET_DYN, a fixed and a position-independent executable.
-const EXECUTABLE: [u16; 2] = [2, 3];
-const PT_LOAD: u32 = 1;
+const EXECUTABLE: [u64; 2] = [2, 3];
+const PT_LOAD: u64 = 1;
 /// Bytes of a program header.
-const HEADER: usize = 56;
+const HEADER: u64 = 56;
 
 pub(super) fn is_elf(file: &[u8]) -> bool {
-    file.starts_with(MAGIC)
-}
-
-fn bytes<const N: usize>(file: &[u8], offset: usize) -> Result<[u8; N], ImageError> {
-    let found = file.get(offset..).and_then(|rest| rest.first_chunk());
-    found.copied().ok_or(ImageError::ElfTruncated(offset as u64, file.len()))
-}
-
-fn u16_at(file: &[u8], offset: usize) -> Result<u16, ImageError> {
-    bytes(file, offset).map(u16::from_le_bytes)
-}
-
-fn u64_at(file: &[u8], offset: usize) -> Result<u64, ImageError> {
-    bytes(file, offset).map(u64::from_le_bytes)
-}
-
-/// A program header of type PT_LOAD that takes memory.
-#[derive(Clone, Copy)]
-struct Loadable<'a> {
-    vaddr: u64,
-    segment: Segment<'a>,
+    file.starts_with(b"\x7fELF")
 }
 
 /// The loadable segments by their p_paddr, and the start.
-pub(super) fn load<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), ImageError> {
+pub(super) fn load<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Fault> {
     let file = vm.kernel;
+    let fault = |found: core::fmt::Arguments<'_>, wanted| Err(vm.fault("kernel", found, wanted));
+    let at = |offset, size| {
+        let found = format_args!("the ELF file's end at {:#x}", file.len());
+        let wanted = format_args!("a header at {offset:#x}");
+        number(file, offset, size).ok_or_else(|| vm.fault("kernel", found, wanted))
+    };
     if !is_elf(file) {
-        return Err(ImageError::NoElf(file.len()));
+        let size = file.len();
+        return fault(format_args!("{size} bytes without the magic of ELF"), "\\x7fELF at 0");
     }
-    let (kind, machine) = (u16_at(file, 16)?, u16_at(file, 18)?);
-    if file.get(4..6) != Some(CLASS_AND_DATA)
-        || machine != EM_AARCH64
-        || !EXECUTABLE.contains(&kind)
-    {
-        return Err(ImageError::ElfKind(kind, machine));
+    let (kind, machine) = (at(16, 2)?, at(18, 2)?);
+    let is_64_bit = file.get(4..6) == Some(CLASS_AND_DATA);
+    if !is_64_bit || machine != EM_AARCH64 || !EXECUTABLE.contains(&kind) {
+        let found = format_args!("an ELF file of type {kind} for machine {machine}");
+        return fault(found, "a 64-bit little-endian executable (2 or 3) for AArch64 (183)");
     }
-    let mut entry = u64_at(file, 24)?;
+    let (start, table, each, count) = (at(24, 8)?, at(32, 8)?, at(54, 2)?, at(56, 2)?);
+    if each < HEADER {
+        return fault(format_args!("ELF program headers of {each} bytes"), "56 or more");
+    }
+    let mut entry = start;
     let mut segments: Vec<Segment<'a>> = Vec::new();
-    for index in 0..usize::from(u16_at(file, 56)?) {
-        let Some(loadable) = program_header(file, index)? else {
+    for index in 0..count {
+        let header = table.saturating_add(index * each);
+        let field = |offset, size| at(header.saturating_add(offset), size);
+        let (offset, vaddr, paddr) = (field(8, 8)?, field(16, 8)?, field(24, 8)?);
+        let (in_file, size) = (field(32, 8)?, field(40, 8)?);
+        if field(0, 4)? != PT_LOAD || size == 0 {
             continue;
+        }
+        // The offset of a segment of zeros means nothing.
+        let first = if in_file == 0 { 0 } else { offset as usize };
+        let bytes = file.get(first..first.saturating_add(in_file as usize));
+        let Some(bytes) = bytes.filter(|_| in_file <= size) else {
+            return fault(
+                format_args!(
+                    "an ELF segment of {size:#x} bytes, {in_file:#x} of them at offset {offset:#x}"
+                ),
+                "these no more and within the file",
+            );
         };
         // An entry point is a virtual address, and the guest starts with translation off.
-        let Segment { ipa, size, .. } = loadable.segment;
-        match u64_at(file, 24)?.checked_sub(loadable.vaddr) {
-            Some(offset) if offset < size => entry = ipa.get().wrapping_add(offset),
-            _ => {}
-        }
+        let within = start.checked_sub(vaddr).filter(|offset| *offset < size);
+        entry = within.map_or(entry, |offset| paddr.wrapping_add(offset));
         if segments.len() == MAX_SEGMENTS {
-            return Err(ImageError::ElfSegments(MAX_SEGMENTS));
+            return fault(format_args!("more loadable ELF segments"), "at most 32");
         }
-        segments.push(loadable.segment);
+        segments.push(Segment { ipa: Ipa::new(paddr), bytes, size });
     }
     let lowest = segments.iter().map(|segment| segment.ipa.get()).min();
-    let lowest = lowest.ok_or(ImageError::ElfEmpty)?;
+    let Some(lowest) = lowest else {
+        return fault(format_args!("no loadable ELF segment"), "one or more");
+    };
     let shift = vm.load_address.map_or(0, |load| load.wrapping_sub(lowest));
     for segment in &mut segments {
         segment.ipa = segment.ipa.wrapping_add(shift);
     }
     Ok((segments, entry.wrapping_add(shift)))
-}
-
-/// Program header `index`, `None` where it loads nothing.
-fn program_header(file: &[u8], index: usize) -> Result<Option<Loadable<'_>>, ImageError> {
-    let (table, each) = (u64_at(file, 32)?, usize::from(u16_at(file, 54)?));
-    if each < HEADER {
-        return Err(ImageError::ElfHeaderSize(each));
-    }
-    let at = usize::try_from(table).ok().and_then(|table| table.checked_add(index * each));
-    let at = at.ok_or(ImageError::ElfTruncated(table, file.len()))?;
-    let header: [u8; HEADER] = bytes(file, at)?;
-    if !header.starts_with(&PT_LOAD.to_le_bytes()) {
-        return Ok(None);
-    }
-    let (offset, vaddr, paddr) = (u64_at(&header, 8)?, u64_at(&header, 16)?, u64_at(&header, 24)?);
-    let (in_file, size) = (u64_at(&header, 32)?, u64_at(&header, 40)?);
-    if size == 0 {
-        return Ok(None);
-    }
-    let bytes = match offset.checked_add(in_file).filter(|_| in_file <= size) {
-        // The offset of a segment of zeros means nothing.
-        Some(_) if in_file == 0 => Some(&[][..]),
-        Some(end) => file.get(offset as usize..end as usize),
-        None => None,
-    };
-    let bytes = bytes.ok_or(ImageError::ElfSegment(offset, in_file, size, file.len()))?;
-    Ok(Some(Loadable { vaddr, segment: Segment { ipa: Ipa::new(paddr), bytes, size } }))
 }

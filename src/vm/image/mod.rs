@@ -10,22 +10,18 @@
 //! how much memory it uses behind its last byte.
 
 mod elf;
-mod error;
 mod header;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use error::ImageError;
-
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
-use super::description::VmConfig;
+use super::description::{Fault, VmConfig};
 use super::layout::RAM_BASE;
 use crate::memory::{Ipa, PAGE_SIZE, align_up};
 
-/// The most loadable segments that an ELF file may have.
-pub const MAX_SEGMENTS: usize = 32;
 /// How far above the start of RAM an initrd goes, at most: as QEMU's board does.
 const INITRD_DISTANCE: u64 = 128 << 20;
 /// Where a raw image goes and starts.
@@ -50,15 +46,6 @@ impl Format {
             "elf" => Some(Self::Elf),
             "raw" => Some(Self::Raw),
             _ => None,
-        }
-    }
-
-    /// Its name in a description.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Image => "Image",
-            Self::Elf => "elf",
-            Self::Raw => "raw",
         }
     }
 
@@ -104,8 +91,6 @@ impl Segment<'_> {
 /// What goes where in a VM's RAM.
 #[derive(Clone, Debug)]
 pub struct LoadPlan<'a> {
-    /// The kernel's format, told or recognised.
-    pub format: Format,
     /// The kernel.
     pub kernel: Vec<Segment<'a>>,
     /// Where the boot vCPU starts.
@@ -118,54 +103,52 @@ pub struct LoadPlan<'a> {
     pub tree_room: u64,
 }
 
-/// A VM's RAM as a range of IPAs.
-#[derive(Clone, Copy)]
-struct Ram {
-    start: u64,
-    end: u64,
-}
-
-impl Ram {
-    /// Whether `size` bytes at `start` lie inside.
-    fn holds(&self, start: u64, size: u64) -> bool {
-        let end = start.checked_add(size);
-        start >= self.start && end.is_some_and(|end| end <= self.end)
-    }
+/// Whether `size` bytes at `start` lie in `ram`.
+fn holds(ram: &Range<u64>, start: u64, size: u64) -> bool {
+    let end = start.checked_add(size);
+    start >= ram.start && end.is_some_and(|end| end <= ram.end)
 }
 
 impl<'a> LoadPlan<'a> {
     /// Plans a VM whose device tree needs `tree_room` bytes.
-    pub fn new(vm: &VmConfig<'a>, tree_room: u64) -> Result<Self, ImageError> {
+    pub fn new(vm: &VmConfig<'a>, tree_room: u64) -> Result<Self, Fault> {
         let start = RAM_BASE.get();
-        let ram = Ram { start, end: start.saturating_add(vm.memory()) };
-        let format = vm.format.unwrap_or_else(|| Format::of(vm.kernel));
-        let (kernel, entry) = match format {
+        let ram = start..start.saturating_add(vm.memory());
+        let (kernel, entry) = match vm.format.unwrap_or_else(|| Format::of(vm.kernel)) {
             Format::Image => header::load(vm)?,
             Format::Elf => elf::load(vm)?,
             Format::Raw => raw(vm)?,
         };
-        check_kernel(vm, &kernel, ram)?;
+        check_kernel(vm, &kernel, &ram)?;
         let entry = vm.entry_address.unwrap_or(entry);
         if entry & 3 != 0 || !kernel.iter().any(|segment| segment.contains(entry)) {
-            return Err(ImageError::Entry(entry));
+            let wanted = "a multiple of 4 within what is loaded";
+            return Err(vm.fault("entry-address", format_args!("{entry:#x}"), wanted));
         }
-        let initrd = place_initrd(vm, &kernel, ram)?;
+        let initrd = vm.initrd.map(|bytes| {
+            let size = bytes.len() as u64;
+            let place = place(&ram, &kernel, size, None).map_err(|room| {
+                let wanted = format_args!("at most {room:#x}, the RAM above the kernel");
+                vm.fault("initrd", format_args!("{size:#x} bytes"), wanted)
+            });
+            place.map(|ipa| Segment { ipa, bytes, size })
+        });
+        let initrd = initrd.transpose()?;
+        let taken: Vec<_> = kernel.iter().chain(&initrd).copied().collect();
         let tree_room = align_up(tree_room, PAGE_SIZE).unwrap_or(u64::MAX);
-        Ok(Self {
-            format,
-            tree: place_tree(tree_room, &kernel, initrd, ram)?,
-            kernel,
-            entry: Ipa::new(entry),
-            initrd,
-            tree_room,
-        })
+        let tree = place(&ram, &taken, tree_room, Some(ram.start)).map_err(|room| {
+            let wanted = format_args!("{tree_room:#x} for the device tree");
+            vm.fault("memory-mib", format_args!("{room:#x} bytes free"), wanted)
+        })?;
+        Ok(Self { kernel, entry: Ipa::new(entry), initrd, tree, tree_room })
     }
 }
 
-fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), ImageError> {
+fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Fault> {
     // Whoever says that it is raw may mean it; else it would start with what is no instruction.
     if vm.format.is_none() && vm.kernel.starts_with(&[0x1f, 0x8b]) {
-        return Err(ImageError::Gzip);
+        let wanted = "it unpacked (or format = \"raw\")";
+        return Err(vm.fault("kernel", "a file packed by gzip", wanted));
     }
     let load = vm.load_address.unwrap_or(RAW_ADDRESS);
     let size = vm.kernel.len() as u64;
@@ -173,72 +156,47 @@ fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), ImageError> {
 }
 
 /// All segments lie in RAM, and none lies on another.
-fn check_kernel(vm: &VmConfig<'_>, kernel: &[Segment<'_>], ram: Ram) -> Result<(), ImageError> {
+fn check_kernel(vm: &VmConfig<'_>, kernel: &[Segment<'_>], ram: &Range<u64>) -> Result<(), Fault> {
+    let property = if vm.load_address.is_some() { "load-address" } else { "kernel" };
     for (index, segment) in kernel.iter().enumerate() {
         let (start, size) = (segment.ipa.get(), segment.size);
-        if !ram.holds(start, size) {
-            let (from, to) = (ram.start, ram.end);
-            let told = vm.load_address.is_some();
-            let property = if told { "load-address" } else { "kernel" };
-            return Err(ImageError::KernelPlace { property, start, size, from, to });
+        if !holds(ram, start, size) {
+            let found = format_args!("{size:#x} bytes to go to {start:#x}");
+            let wanted = format_args!("them within RAM, {:#x} to {:#x}", ram.start, ram.end);
+            return Err(vm.fault(property, found, wanted));
         }
         let mut before = kernel.iter().take(index);
         if let Some(other) = before.find(|other| other.overlaps(segment)) {
-            return Err(ImageError::Overlap(start, size, other.ipa.get()));
+            let other = other.ipa.get();
+            let found = format_args!("{size:#x} bytes at {start:#x} on a segment at {other:#x}");
+            return Err(vm.fault("kernel", found, "them apart"));
         }
     }
     Ok(())
 }
 
-/// The first page above a kernel.
-fn above(kernel: &[Segment<'_>]) -> Option<u64> {
-    let end = kernel.iter().map(|segment| segment.end().get()).max()?;
-    align_up(end, PAGE_SIZE)
-}
-
-/// Half of RAM above its start, as far as that is above the kernel too; else right above it.
-fn place_initrd<'a>(
-    vm: &VmConfig<'a>,
-    kernel: &[Segment<'_>],
-    ram: Ram,
-) -> Result<Option<Segment<'a>>, ImageError> {
-    let Some(bytes) = vm.initrd else {
-        return Ok(None);
-    };
-    let size = bytes.len() as u64;
-    let lowest = above(kernel).unwrap_or(ram.end);
-    let fits = |start: &u64| ram.holds(*start, size);
-    let places = [lowest.max(distant(ram)), lowest];
-    let place = places
-        .into_iter()
-        .find(fits)
-        .ok_or(ImageError::Initrd(size, ram.end.saturating_sub(lowest)))?;
-    Ok(Some(Segment { ipa: Ipa::new(place), bytes, size }))
-}
-
-/// Where QEMU's board would put what goes above a kernel.
-fn distant(ram: Ram) -> u64 {
+/// Where `size` bytes are free: at `first`, else half of RAM above its start, as far as that is
+/// above all that is taken, else right above that. The room there is an error's number.
+fn place(
+    ram: &Range<u64>,
+    taken: &[Segment<'_>],
+    size: u64,
+    first: Option<u64>,
+) -> Result<Ipa, u64> {
+    let end = taken.iter().map(|segment| segment.end().get()).max();
+    let lowest = end.and_then(|end| align_up(end, PAGE_SIZE)).unwrap_or(ram.end);
     let half = ram.end.saturating_sub(ram.start) / 2;
-    ram.start.saturating_add(half.min(INITRD_DISTANCE))
+    let distant = ram.start.saturating_add(half.min(INITRD_DISTANCE));
+    let mut places = first.into_iter().chain([lowest.max(distant), lowest]);
+    let place = places.find(|start| {
+        let piece = Segment { ipa: Ipa::new(*start), bytes: &[], size };
+        holds(ram, *start, size) && !taken.iter().any(|other| other.overlaps(&piece))
+    });
+    place.map(Ipa::new).ok_or(ram.end.saturating_sub(lowest))
 }
 
-/// The start of RAM where that is free, else above the initrd.
-fn place_tree(
-    room: u64,
-    kernel: &[Segment<'_>],
-    initrd: Option<Segment<'_>>,
-    ram: Ram,
-) -> Result<Ipa, ImageError> {
-    let free = |start: &u64| {
-        let tree = Segment { ipa: Ipa::new(*start), bytes: &[], size: room };
-        let taken = kernel.iter().chain(&initrd).any(|segment| segment.overlaps(&tree));
-        ram.holds(*start, room) && !taken
-    };
-    let (lowest, distant) = match initrd {
-        Some(initrd) => (align_up(initrd.end().get(), PAGE_SIZE), 0),
-        None => (above(kernel), distant(ram)),
-    };
-    let lowest = lowest.unwrap_or(ram.end);
-    let place = [ram.start, lowest.max(distant), lowest].into_iter().find(free);
-    place.map(Ipa::new).ok_or(ImageError::TreePlace(room, ram.end.saturating_sub(lowest)))
+/// The little-endian number in `size` bytes at `offset` of a file.
+fn number(file: &[u8], offset: u64, size: usize) -> Option<u64> {
+    let bytes = file.get(usize::try_from(offset).ok()?..)?.get(..size)?;
+    Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }

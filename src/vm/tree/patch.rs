@@ -5,37 +5,57 @@
 //! and properties in their order, `/memreserve/` too. Left out are only the `__symbols__` and
 //! `__fixups__` that dtc adds for overlays.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
-use vm_fdt::{FdtReserveEntry, FdtWriter, FdtWriterNode};
+use vm_fdt::{Error, FdtReserveEntry, FdtWriter, FdtWriterNode};
 
-use super::TreeError;
-use crate::platform::fdt::{Fdt, Node, Property};
-use crate::vm::description::VmConfig;
+use super::{Is, node};
+use crate::memory::Ipa;
+use crate::platform::fdt::{Fdt, Node, Odd};
+use crate::vm::description::{Fault, VmConfig};
 use crate::vm::image::Segment;
 use crate::vm::layout::RAM_BASE;
 
-pub(super) fn patch<'a>(
-    blob: &'a [u8],
+/// A property that a node gets in the place of its own, or that it loses.
+type Edit = (&'static str, Option<Vec<u8>>);
+
+/// What `/chosen` says of a VM. An initrd of the machine that a tree was made for is not there.
+pub(super) fn chosen(vm: &VmConfig<'_>, initrd: Option<Segment<'_>>) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    if !vm.bootargs.is_empty() {
+        edits.push(("bootargs", Some([vm.bootargs.as_bytes(), &[0]].concat())));
+    }
+    let address = |ipa: Ipa| ipa.get().to_be_bytes().to_vec();
+    edits.push(("linux,initrd-start", initrd.map(|initrd| address(initrd.ipa))));
+    edits.push(("linux,initrd-end", initrd.map(|initrd| address(initrd.end()))));
+    edits
+}
+
+/// Writes what a node gets.
+pub(super) fn write(fdt: &mut FdtWriter, edits: &[Edit]) -> Result<(), Error> {
+    let mut values = edits.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    values.try_for_each(|(name, value)| fdt.property(name, value))
+}
+
+pub(super) fn patch(
+    blob: &[u8],
     vm: &VmConfig<'_>,
     initrd: Option<Segment<'_>>,
-) -> Result<Vec<u8>, TreeError<'a>> {
-    let tree = Fdt::new(blob).map_err(TreeError::Blob)?;
+) -> Result<Vec<u8>, Fault> {
+    let tree = Fdt::new(blob)?;
+    let memory = vec![("reg", Some(ram_reg(tree.root(), vm)?))];
+    let psci = vec![("method", Some(b"hvc\0".to_vec()))];
     let entries = tree.reservations().map(|(address, size)| FdtReserveEntry::new(address, size));
     let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
-    let mut patcher = Patcher {
-        writer: FdtWriter::new_with_mem_reserv(&entries)?,
-        vm,
-        initrd,
-        ram: ram_reg(tree.root(), vm)?,
-    };
-    patcher.root(tree.root())?;
-    Ok(patcher.writer.finish()?)
+    let mut fdt = FdtWriter::new_with_mem_reserv(&entries)?;
+    Patch { memory, chosen: chosen(vm, initrd), psci }.tree(&mut fdt, tree.root())?;
+    Ok(fdt.finish()?)
 }
 
 /// RAM as a `reg` of the root's `#address-cells` and `#size-cells`.
-fn ram_reg<'a>(root: Node<'a>, vm: &VmConfig<'_>) -> Result<Vec<u8>, TreeError<'a>> {
-    let (address_cells, size_cells) = root.child_cells().map_err(TreeError::Property)?;
+fn ram_reg<'t>(root: Node<'t>, vm: &VmConfig<'_>) -> Result<Vec<u8>, Odd<'t>> {
+    let (address_cells, size_cells) = root.child_cells()?;
     let mut reg = Vec::new();
     let numbers = [
         ("#address-cells", address_cells, RAM_BASE.get()),
@@ -45,145 +65,95 @@ fn ram_reg<'a>(root: Node<'a>, vm: &VmConfig<'_>) -> Result<Vec<u8>, TreeError<'
         match (cells, u32::try_from(number)) {
             (2, _) => reg.extend(number.to_be_bytes()),
             (1, Ok(number)) => reg.extend(number.to_be_bytes()),
-            _ => {
-                let wanted = "as many cells as the VM's RAM needs";
-                return Err(TreeError::Property(root.odd(name, wanted)));
-            }
+            _ => return Err(root.odd(name, "as many cells as the VM's RAM needs")),
         }
     }
     Ok(reg)
 }
 
-struct Patcher<'s, 'a> {
-    writer: FdtWriter,
-    vm: &'s VmConfig<'a>,
-    initrd: Option<Segment<'a>>,
-    ram: Vec<u8>,
+fn is_memory(node: &Node<'_>) -> bool {
+    node.property("device_type").and_then(|kind| kind.string()) == Some("memory")
 }
 
-/// What a node is to the patcher.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Memory,
-    Chosen,
-    Psci,
-    Overlay,
-    Other,
+/// What becomes of the nodes that are not left as they are.
+struct Patch {
+    memory: Vec<Edit>,
+    chosen: Vec<Edit>,
+    psci: Vec<Edit>,
 }
 
-impl Part {
-    fn of(node: Node<'_>) -> Self {
-        let kind = node.property("device_type").and_then(|kind| kind.string());
-        match node.name() {
-            _ if kind == Some("memory") => Self::Memory,
-            "chosen" => Self::Chosen,
-            name if name.starts_with("__") => Self::Overlay,
-            _ => Self::below(node),
-        }
-    }
-
-    /// The same for a node further down: firmware may have one of its own.
-    fn below(node: Node<'_>) -> Self {
-        let names = ["arm,psci", "arm,psci-0.2", "arm,psci-1.0"];
-        if names.iter().any(|name| node.is_compatible(name)) { Self::Psci } else { Self::Other }
-    }
-}
-
-impl Patcher<'_, '_> {
-    fn root<'t>(&mut self, root: Node<'t>) -> Result<(), TreeError<'t>> {
-        let token = self.open(root, Part::Other)?;
-        let parts = || root.children().map(Part::of);
-        if !parts().any(|part| part == Part::Memory) {
-            let memory = self.writer.begin_node("memory@40000000")?;
-            self.writer.property_string("device_type", "memory")?;
-            self.writer.property("reg", &self.ram)?;
-            self.writer.end_node(memory)?;
-        }
-        if !parts().any(|part| part == Part::Chosen) {
-            let chosen = self.writer.begin_node("chosen")?;
-            self.chosen()?;
-            self.writer.end_node(chosen)?;
-        }
-        let mut memory_done = false;
-        for child in root.children() {
-            match Part::of(child) {
-                Part::Overlay => {}
-                // The first stands for all of RAM.
-                Part::Memory if memory_done => {}
-                part => {
-                    memory_done |= part == Part::Memory;
-                    self.subtree(child, part)?;
-                }
-            }
-        }
-        Ok(self.writer.end_node(token)?)
-    }
-
-    /// Writes a node and all below it. Without recursion: the stack of EL2 is small.
-    fn subtree<'t>(&mut self, node: Node<'t>, part: Part) -> Result<(), TreeError<'t>> {
-        let mut open = alloc::vec![(self.open(node, part)?, node.children())];
-        while let Some((_, children)) = open.last_mut() {
+impl Patch {
+    /// Writes the tree. Without recursion: the stack of EL2 is small.
+    fn tree(&self, fdt: &mut FdtWriter, root: Node<'_>) -> Result<(), Fault> {
+        // The first memory node stands for all of RAM.
+        let memory = root.children().find(is_memory);
+        let mut open = vec![(self.open(fdt, root, 0)?, root.children())];
+        self.add_missing(fdt, root)?;
+        loop {
+            let depth = open.len();
+            let Some((_, children)) = open.last_mut() else { return Ok(()) };
             if let Some(child) = children.next() {
-                open.push((self.open(child, Part::below(child))?, child.children()));
+                let is_overlay = child.name().starts_with("__");
+                let is_more_memory = is_memory(&child) && memory != Some(child);
+                if depth > 1 || !is_overlay && !is_more_memory {
+                    open.push((self.open(fdt, child, depth)?, child.children()));
+                }
             } else if let Some((token, _)) = open.pop() {
-                self.writer.end_node(token)?;
+                fdt.end_node(token)?;
             }
+        }
+    }
+
+    /// Writes the nodes that a guest needs and its tree lacks.
+    fn add_missing(&self, fdt: &mut FdtWriter, root: Node<'_>) -> Result<(), Error> {
+        if !root.children().any(|child| is_memory(&child)) {
+            let memory = node(fdt, "memory@40000000", &[("device_type", Is::Text("memory"))])?;
+            write(fdt, &self.memory)?;
+            fdt.end_node(memory)?;
+        }
+        if !root.children().any(|child| child.name() == "chosen") {
+            let chosen = node(fdt, "chosen", &[])?;
+            write(fdt, &self.chosen)?;
+            fdt.end_node(chosen)?;
         }
         Ok(())
     }
 
     /// Opens a node and writes its properties.
-    fn open<'t>(&mut self, node: Node<'t>, part: Part) -> Result<FdtWriterNode, TreeError<'t>> {
-        let token = self.begin(node)?;
-        for property in node.properties() {
-            if !self.replaces(part, property.name()) {
-                self.property(node, property)?;
-            }
+    fn open(
+        &self,
+        fdt: &mut FdtWriter,
+        node: Node<'_>,
+        depth: usize,
+    ) -> Result<FdtWriterNode, Fault> {
+        let edits = self.edits(node, depth);
+        let token = fdt.begin_node(node.name()).map_err(|_| bad_name(node, node.name()))?;
+        let is_edited = |name| edits.iter().any(|(edited, _)| *edited == name);
+        for property in node.properties().filter(|property| !is_edited(property.name)) {
+            let written = fdt.property(property.name, property.bytes);
+            written.map_err(|_| bad_name(node, property.name))?;
         }
-        match part {
-            Part::Memory => self.writer.property("reg", &self.ram)?,
-            Part::Chosen => self.chosen()?,
-            Part::Psci => self.writer.property_string("method", "hvc")?,
-            Part::Overlay | Part::Other => {}
-        }
+        write(fdt, edits)?;
         Ok(token)
     }
 
-    /// Whether the patched node gets another property of this name.
-    fn replaces(&self, part: Part, name: &str) -> bool {
-        match part {
-            Part::Memory => name == "reg",
-            Part::Psci => name == "method",
-            Part::Chosen if name == "bootargs" => !self.vm.bootargs.is_empty(),
-            // An initrd of the machine that the tree was made for is not there.
-            Part::Chosen => matches!(name, "linux,initrd-start" | "linux,initrd-end"),
-            Part::Overlay | Part::Other => false,
+    fn edits(&self, node: Node<'_>, depth: usize) -> &[Edit] {
+        let is_psci = || {
+            let names = ["arm,psci", "arm,psci-0.2", "arm,psci-1.0"];
+            names.iter().any(|name| node.is_compatible(name))
+        };
+        match depth {
+            1 if is_memory(&node) => &self.memory,
+            1 if node.name() == "chosen" => &self.chosen,
+            // Firmware's nodes may lie further down.
+            1.. if is_psci() => &self.psci,
+            _ => &[],
         }
     }
+}
 
-    fn chosen(&mut self) -> Result<(), vm_fdt::Error> {
-        if !self.vm.bootargs.is_empty() {
-            self.writer.property_string("bootargs", self.vm.bootargs)?;
-        }
-        if let Some(initrd) = self.initrd {
-            self.writer.property_u64("linux,initrd-start", initrd.ipa.get())?;
-            self.writer.property_u64("linux,initrd-end", initrd.end().get())?;
-        }
-        Ok(())
-    }
-
-    fn begin<'t>(&mut self, node: Node<'t>) -> Result<FdtWriterNode, TreeError<'t>> {
-        let name = node.name();
-        self.writer.begin_node(name).map_err(|_| TreeError::Name(node, name))
-    }
-
-    fn property<'t>(
-        &mut self,
-        node: Node<'t>,
-        property: Property<'t>,
-    ) -> Result<(), TreeError<'t>> {
-        let name = property.name();
-        let written = self.writer.property(name, property.bytes());
-        written.map_err(|_| TreeError::Name(node, name))
-    }
+/// A node has, or has a property of, a name that the specification does not allow.
+fn bad_name(node: Node<'_>, name: &str) -> Fault {
+    let wanted = "at most 31 of the characters that the specification allows";
+    Fault::new(node, format_args!("the name {name}"), wanted)
 }

@@ -3,10 +3,12 @@
 #[cfg(test)]
 mod tests;
 
+use alloc::vec::Vec;
+
 use super::{Fault, Limits, MIB, VmConfig};
 use crate::memory::BLOCK_SIZE;
 
-type Vms<'s, 'a> = &'s mut [Result<VmConfig<'a>, Fault<'a>>];
+type Vms<'s, 'a> = &'s mut [Result<VmConfig<'a>, Fault>];
 
 /// Gives memory to the VMs in their order; one that finds too little is refused.
 pub(super) fn memory(vms: Vms<'_, '_>, limits: &Limits) {
@@ -16,8 +18,8 @@ pub(super) fn memory(vms: Vms<'_, '_>, limits: &Limits) {
         match left.checked_sub(vm.memory()) {
             Some(rest) => left = rest,
             None => {
-                let (found, left) = (vm.memory_mib, left / MIB);
-                *place = Err(Fault::Memory(vm.name, found, left));
+                let wanted = format_args!("at most {}, what is left", left / MIB);
+                *place = Err(vm.fault("memory-mib", vm.memory_mib, wanted));
             }
         }
     }
@@ -28,157 +30,78 @@ pub(super) fn memory(vms: Vms<'_, '_>, limits: &Limits) {
 /// The shared VMs come first: they are content with one pCPU between them, so it is a dedicated
 /// VM that is refused where there are too few.
 pub(super) fn pcpus(vms: Vms<'_, '_>, limits: &Limits) {
-    let pcpus = limits.pcpus.min(MAX_PCPUS);
-    let shared = vms.iter().flatten().any(|vm| !vm.dedicated);
-    let most = pcpus.saturating_sub(usize::from(shared));
-    let mut wishes = Wishes::default();
-    let mut found = 0;
-    let mut owners = [None; MAX_PCPUS];
-    for vm in vms.iter().flatten().filter(|vm| !vm.dedicated) {
-        wishes.add_shared(vm.masks());
-    }
+    let shared = vms.iter().flatten().filter(|vm| !vm.dedicated);
+    let shared: Vec<u8> = shared.flat_map(|vm| vm.masks()).copied().collect();
+    let most = limits.pcpus.saturating_sub(usize::from(!shared.is_empty()));
+    let mut dedicated = Vec::new();
+    let mut owned = Vec::new();
     for place in vms.iter_mut() {
         let Ok(vm) = place else { continue };
         if !vm.dedicated {
             continue;
         }
-        let with_this = found + vm.cpus;
-        if with_this > most {
-            *place = Err(Fault::Dedicated { vm: vm.name, found: with_this, most, pcpus });
+        let wishes = [&dedicated, vm.masks()].concat();
+        if wishes.len() > most {
+            *place = Err(too_many(vm, wishes.len(), most, limits.pcpus));
             continue;
         }
-        let mut more = wishes;
-        more.add_dedicated(vm.masks());
-        match more.place(limits.all()) {
-            Some(placed) => (wishes, found, owners) = (more, with_this, placed),
+        match seats(&wishes, &shared, limits.all()) {
+            Some(seats) => (dedicated, owned) = (wishes, seats),
             None => {
-                let found = vm.masks().first().copied().unwrap_or(0);
-                *place = Err(Fault::NoPcpu(vm.name, found));
+                let found = format_args!("{:#x}", vm.masks().first().copied().unwrap_or(0));
+                let wanted = "masks that leave a pCPU of its own to each dedicated vCPU \
+                              and one to each shared vCPU";
+                *place = Err(vm.fault("affinity", found, wanted));
             }
         }
     }
-    settle(vms, &owners);
-}
-
-/// Writes the placement into the masks.
-fn settle(vms: Vms<'_, '_>, owners: &[Option<usize>; MAX_PCPUS]) {
-    let mask = |wanted: Option<usize>| {
-        let owned = owners.iter().enumerate().filter(|(_, owner)| match wanted {
-            Some(vcpu) => **owner == Some(vcpu),
-            None => owner.is_some(),
-        });
-        owned.fold(0u8, |mask, (pcpu, _)| mask | bit(pcpu))
-    };
-    let mut dedicated = 0usize;
+    let all_owned = owned.iter().fold(0, |all, seat| all | seat);
+    let mut owned = owned.into_iter();
     for vm in vms.iter_mut().flatten() {
-        let (cpus, is_dedicated) = (vm.cpus, vm.dedicated);
-        for place in vm.affinity.iter_mut().take(cpus) {
-            if is_dedicated {
-                *place = mask(Some(dedicated));
-                dedicated = dedicated.saturating_add(1);
-            } else {
-                *place &= !mask(None);
-            }
+        for mask in vm.affinity.iter_mut().take(vm.cpus) {
+            *mask = if vm.dedicated { owned.next().unwrap_or(0) } else { *mask & !all_owned };
         }
     }
 }
 
-/// As many as an affinity mask has bits.
-const MAX_PCPUS: usize = 8;
-
-fn bit(pcpu: usize) -> u8 {
-    1u8.checked_shl(pcpu as u32).unwrap_or(0)
+fn too_many(vm: &VmConfig<'_>, found: usize, most: usize, pcpus: usize) -> Fault {
+    let why = if most < pcpus { ", and the shared VMs need one" } else { "" };
+    vm.fault(
+        "dedicated",
+        format_args!("{found} dedicated vCPUs up to this VM"),
+        format_args!("at most {most}: there are {pcpus} pCPUs{why}"),
+    )
 }
 
-/// The masks that all vCPUs accepted so far ask for.
-#[derive(Clone, Copy)]
-struct Wishes {
-    /// Bit m: some shared vCPU has the mask m.
-    shared: [u64; 4],
-    /// The dedicated vCPUs' masks, in order.
-    dedicated: [u8; MAX_PCPUS],
-    count: usize,
-}
-
-impl Default for Wishes {
-    fn default() -> Self {
-        Self { shared: [0; 4], dedicated: [0; MAX_PCPUS], count: 0 }
+/// For each of the `dedicated` vCPUs' masks the one bit of it that it gets, all of them different
+/// and within `all`, so that each of the `shared` masks keeps a bit. `None` if there is no way.
+///
+/// Of the sets of pCPUs that will do it takes the highest, so that the boot pCPU, which is number
+/// 0, stays shared where it can.
+fn seats(dedicated: &[u8], shared: &[u8], all: u8) -> Option<Vec<u8>> {
+    // For each set of n pCPUs, the seat of vCPU n - 1 when the first n vCPUs fill exactly this
+    // set; 0 where they cannot. What is left for the others is a smaller set, known already.
+    let mut last = [0u8; 256];
+    let seat_in = |last: &[u8; 256], set: u8| {
+        let wish = dedicated.get((set.count_ones() as usize).checked_sub(1)?)? & set;
+        let seats = (0..8).rev().map(|pcpu| wish & 1 << pcpu).filter(|seat| *seat != 0);
+        let mut fits = seats.filter(|seat| set == *seat || last[usize::from(set ^ seat)] != 0);
+        fits.next()
+    };
+    for set in 1..=all {
+        last[usize::from(set)] = seat_in(&last, set).unwrap_or(0);
     }
-}
-
-impl Wishes {
-    fn add_shared(&mut self, masks: &[u8]) {
-        for mask in masks {
-            if let Some(word) = self.shared.get_mut(usize::from(mask >> 6)) {
-                *word |= 1 << (mask & 63);
-            }
-        }
+    let mut set = (1..=all).rev().find(|set| {
+        let is_filled = last[usize::from(*set)] != 0;
+        let right_size = set.count_ones() as usize == dedicated.len();
+        is_filled && right_size && shared.iter().all(|mask| mask & !set != 0)
+    })?;
+    let mut seats: Vec<u8> = Vec::new();
+    while set != 0 {
+        let seat = last[usize::from(set)];
+        seats.push(seat);
+        set &= !seat;
     }
-
-    fn add_dedicated(&mut self, masks: &[u8]) {
-        for mask in masks {
-            if let Some(place) = self.dedicated.get_mut(self.count) {
-                *place = *mask;
-                self.count = self.count.saturating_add(1);
-            }
-        }
-    }
-
-    /// The owner of each pCPU, or `None` where the wishes cannot all be met.
-    ///
-    /// Tries the sets of pCPUs from the highest numbers down, so that the boot pCPU, which is
-    /// number 0, stays shared where it can.
-    fn place(&self, all: u8) -> Option<[Option<usize>; MAX_PCPUS]> {
-        let sets = (0..=all).rev().filter(|set| set & !all == 0);
-        sets.filter(|set| set.count_ones() as usize == self.count)
-            .filter(|set| self.leaves_shared(*set))
-            .find_map(|set| self.match_up(set))
-    }
-
-    /// Whether each shared vCPU keeps a pCPU when those of `set` are taken.
-    fn leaves_shared(&self, set: u8) -> bool {
-        (0..=u8::MAX).all(|mask| {
-            let word = self.shared.get(usize::from(mask >> 6)).copied().unwrap_or(0);
-            word >> (mask & 63) & 1 == 0 || mask & !set != 0
-        })
-    }
-
-    /// Matches dedicated vCPUs and the pCPUs of `set` (augmenting paths).
-    fn match_up(&self, set: u8) -> Option<[Option<usize>; MAX_PCPUS]> {
-        let mut owners = [None; MAX_PCPUS];
-        (0..self.count)
-            .all(|vcpu| self.seat(vcpu, set, &mut { set }, &mut owners))
-            .then_some(owners)
-    }
-
-    /// Gives `vcpu` one of the pCPUs still `untried`, moving an owner on where that helps.
-    fn seat(
-        &self,
-        vcpu: usize,
-        set: u8,
-        untried: &mut u8,
-        owners: &mut [Option<usize>; MAX_PCPUS],
-    ) -> bool {
-        let wish = self.dedicated.get(vcpu).copied().unwrap_or(0) & set;
-        // First those that nobody has, so that vCPUs keep their order where they can.
-        let before = *owners;
-        let with = |owned| {
-            move |(pcpu, owner): (usize, Option<usize>)| (owner.is_some() == owned).then_some(pcpu)
-        };
-        let free = before.into_iter().enumerate().filter_map(with(false));
-        for pcpu in free.chain(before.into_iter().enumerate().filter_map(with(true))) {
-            if wish & *untried & bit(pcpu) == 0 {
-                continue;
-            }
-            *untried &= !bit(pcpu);
-            let owner = owners.get(pcpu).copied().flatten();
-            if owner.is_none_or(|owner| self.seat(owner, set, untried, owners)) {
-                if let Some(place) = owners.get_mut(pcpu) {
-                    *place = Some(vcpu);
-                }
-                return true;
-            }
-        }
-        false
-    }
+    seats.reverse();
+    Some(seats)
 }

@@ -5,7 +5,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::super::tests::{LIMITS, dedicated, names_a_node, read, summary_on, two, vm};
-use super::super::{Description, Fault, Limits, VmConfig};
+use super::super::{Fault, Limits, VmConfig, read as read_all};
 use crate::platform::fdt::testing::{Tree, cases};
 
 #[test]
@@ -21,7 +21,7 @@ fn memory_goes_to_the_vms_in_their_order() {
 /// The names of the VMs that are kept with their masks, or the fault.
 fn placed(tree: &Tree, pcpus: usize) -> Vec<(String, Vec<u8>)> {
     read(tree, &Limits { pcpus, ..LIMITS }, |vms| {
-        let line = |vm: &Result<VmConfig<'_>, Fault<'_>>| match vm {
+        let line = |vm: &Result<VmConfig<'_>, Fault>| match vm {
             Ok(vm) => (vm.name.to_string(), vm.masks().to_vec()),
             Err(fault) => (fault.to_string(), Vec::new()),
         };
@@ -113,14 +113,36 @@ fn any_description() -> impl Strategy<Value = Tree> {
     })
 }
 
+/// The same by trying everything: whether the vCPUs can be seated in what is `free`.
+fn can_seat(dedicated: &[u8], shared: &[u8], free: u8, all: u8) -> bool {
+    let Some((wish, others)) = dedicated.split_first() else {
+        return shared.iter().all(|mask| mask & (free | !all) != 0);
+    };
+    let mut seats = (0..8).map(|pcpu| 1 << pcpu).filter(|seat| wish & free & seat != 0);
+    seats.any(|seat| can_seat(others, shared, free & !seat, all))
+}
+
 proptest! {
     #![proptest_config(cases(500))]
+
+    #[test]
+    fn seats_are_found_where_there_are_any(
+        dedicated in proptest::collection::vec(1u8.., 1..5),
+        shared in proptest::collection::vec(1u8.., 0..3), pcpus in 1u32..9)
+    {
+        let all = u8::MAX >> (8 - pcpus);
+        let found = super::seats(&dedicated, &shared, all);
+        prop_assert_eq!(found.is_some(), can_seat(&dedicated, &shared, all, all));
+        for (seat, wish) in found.iter().flatten().zip(&dedicated) {
+            prop_assert!(seat.count_ones() == 1 && seat & wish & all != 0);
+        }
+    }
 
     #[test]
     fn placement_keeps_its_promises(tree in any_description(), pcpus in 1usize..9) {
         let limits = Limits { pcpus, ..LIMITS };
         let blob = tree.blob();
-        let vms = Description::new(&blob).unwrap().vms(&limits, |_| None);
+        let vms = read_all(&blob, &limits, |_| None).unwrap();
         for fault in vms.iter().filter_map(|vm| vm.as_ref().err()) {
             prop_assert!(names_a_node(fault), "{}", fault);
         }

@@ -40,7 +40,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("sched", &["memory"]),
     ("device", &["memory"]),
     ("console", &[]),
-    ("platform", &["el2", "memory"]),
+    ("platform", &["console", "el2", "memory"]),
     ("memory", &["el2"]),
     ("el2", &["memory", "platform"]),
 ];

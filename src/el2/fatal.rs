@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use aarch64_cpu::registers::HPFAR_EL2;
 use tock_registers::interfaces::Readable;
 
+use super::cache;
 use super::layout::{self, EMERGENCY_SIZE, STACK_SIZE};
 use super::percpu;
 use crate::exit::esr::{Esr, Report};
@@ -26,8 +27,8 @@ pub struct FatalFrame {
 
 const KINDS: [&str; 4] = ["synchronous exception", "IRQ", "FIQ", "SError"];
 
-/// How many pCPUs, or how many levels of failure, are in here.
-static ENTERED: AtomicU32 = AtomicU32::new(0);
+/// The pCPU that reports, plus one; 0 before.
+static REPORTER: AtomicU32 = AtomicU32::new(0);
 
 /// An exception taken from EL2 to EL2: none is ever expected.
 pub extern "C" fn exception(kind: u64, frame: &FatalFrame) -> ! {
@@ -70,10 +71,16 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     power::off(1);
 }
 
-/// Who comes second, on another pCPU or by a failure in here, doesn't print over the first.
+/// The first pCPU to fail reports; another waits until the machine is off, and one that fails in
+/// here says no more.
 fn enter() {
-    if ENTERED.fetch_add(1, Ordering::AcqRel) > 0 {
-        power::off(1);
+    let own = id() as u32 + 1;
+    match REPORTER.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => {}
+        Err(reporter) if reporter == own => power::off(1),
+        Err(_) => loop {
+            cache::wfi();
+        },
     }
 }
 

@@ -9,6 +9,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use aarch64_cpu::registers::ID_AA64MMFR0_EL1;
+use spin::Once;
 use tock_registers::interfaces::Readable;
 
 /// CPU features that the world switch asks about.
@@ -29,14 +30,16 @@ pub struct Features {
 static TABLE: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 static FIRST: AtomicBool = AtomicBool::new(true);
 
-static mut FEATURES: Features =
+static FEATURES: Once<Features> = Once::new();
+
+/// Nothing: what [`features`] says before [`init`].
+static NONE: Features =
     Features { pauth: false, tpidr2: false, scxtnum: false, ras: false, untrappable: false };
 
 /// This machine's features.
 #[inline(always)]
 pub fn features() -> &'static Features {
-    // SAFETY: written by the boot CPU before any vCPU exists, and never again.
-    unsafe { &*(&raw const FEATURES) }
+    FEATURES.get().unwrap_or(&NONE)
 }
 
 /// What a guest reads from the ID register with this CRm and op2. Unallocated ones are 0.
@@ -155,12 +158,7 @@ pub fn init() {
     let scxtnum = csv2 >= 2 || (csv2 == 1 && (own[PFR1] >> 32) & 0xf >= 2);
     let ras = (own[PFR0] >> 28) & 0xf != 0;
     let first = FIRST.swap(false, Ordering::AcqRel);
-    if first {
-        // SAFETY: the boot CPU, alone.
-        unsafe {
-            FEATURES = Features { pauth, tpidr2, scxtnum, ras, untrappable: tpidr2 || scxtnum };
-        }
-    }
+    FEATURES.call_once(|| Features { pauth, tpidr2, scxtnum, ras, untrappable: tpidr2 || scxtnum });
     for (register, value) in own.iter().enumerate() {
         if !SHOWN.contains(&register) {
             continue;

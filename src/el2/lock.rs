@@ -52,6 +52,24 @@ impl<T, const RANK: u32> Lock<T, RANK> {
         }
         Held(self.0.lock())
     }
+
+    /// Takes the value for good, for the end of the machine: when `patience` is at an end, without
+    /// the lock. Asks for nothing that a pCPU in trouble may not have, so ranks aren't looked at.
+    ///
+    /// # Safety
+    /// Whoever still holds the lock then doesn't touch the value any more. Called once.
+    #[expect(clippy::mut_from_ref, reason = "the lock that is never given back")]
+    pub unsafe fn seize(&self, patience: impl Fn() -> bool) -> &mut T {
+        loop {
+            if let Some(guard) = self.0.try_lock() {
+                return SpinMutexGuard::leak(guard);
+            }
+            if !patience() {
+                // SAFETY: as the caller promises.
+                return unsafe { &mut *self.0.as_mut_ptr() };
+            }
+        }
+    }
 }
 
 impl<T, const RANK: u32> Drop for Held<'_, T, RANK> {

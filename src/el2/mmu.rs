@@ -128,7 +128,7 @@ impl Map {
 
     fn map(&mut self, va: Va, pa: Pa, length: u64, access: Access) -> Result<(), MapError> {
         let aligned = va.is_aligned(PAGE_SIZE) && pa.is_aligned(PAGE_SIZE);
-        if !aligned || length % PAGE_SIZE != 0 {
+        if !aligned || !length.is_multiple_of(PAGE_SIZE) {
             return Err(MapError::Unaligned(va, pa, length));
         }
         let mut done = 0;

@@ -85,16 +85,11 @@ impl El1 {
 
 /// FP and SIMD registers, loaded at a vCPU's first use after it was loaded.
 #[repr(C, align(16))]
+#[derive(Default)]
 pub struct Fp {
     v: [u128; 32],
     fpcr: u64,
     fpsr: u64,
-}
-
-impl Default for Fp {
-    fn default() -> Self {
-        Self { v: [0; 32], fpcr: 0, fpsr: 0 }
-    }
 }
 
 macro_rules! v_registers {

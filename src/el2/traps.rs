@@ -147,7 +147,7 @@ pub fn init() {
     HCR_EL2.set(HCR);
     CPTR_EL2.set(CPTR);
     // HPMN: all counters are EL1's to have, as at reset; fewer would make the rest EL2's.
-    let counters = if ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::PMUVer) % 0xf != 0 {
+    let counters = if !matches!(ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::PMUVer), 0 | 0xf) {
         let pmcr: u64;
         // SAFETY: PMCR_EL0 exists: PMUVer says so.
         unsafe { core::arch::asm!("mrs {}, pmcr_el0", out(reg) pmcr, options(nomem, nostack)) };

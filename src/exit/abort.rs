@@ -80,6 +80,10 @@ fn uart_read(guest: &mut Guest, offset: u64, size: u32) -> u64 {
         set_uart_level(guest, level);
     }
     drop(uart);
+    // A key may fit now.
+    if console::keys_wait(guest.vm.id) {
+        guest.vm.take_keys();
+    }
     value.into()
 }
 
@@ -103,9 +107,21 @@ fn set_uart_level(guest: &Guest, level: bool) {
     guest.notify(effects);
 }
 
-/// What no device answers: a fetch too.
+/// A fetch.
 #[cold]
-pub fn not_emulated(guest: &mut Guest, esr: Esr) -> Next {
+pub fn instruction(guest: &mut Guest, esr: Esr) -> Next {
+    let at = guest.state.frame.pc;
+    let ipa = Abort::new(esr).ipa(FAR_EL2.get(), HPFAR_EL2.get());
+    let next = not_emulated(guest, esr);
+    // The abort's own vector is where nothing is: it would be taken for ever.
+    if next == Next::Resume && guest.state.frame.pc == at && !guest.is_mapped(ipa) {
+        return fault::stop(guest, esr, "the vector for this abort is itself not in memory");
+    }
+    next
+}
+
+#[cold]
+fn not_emulated(guest: &mut Guest, esr: Esr) -> Next {
     let (abort, far) = (Abort::new(esr), FAR_EL2.get());
     let why = abort.fault();
     if why.is_external() {
@@ -115,8 +131,7 @@ pub fn not_emulated(guest: &mut Guest, esr: Esr) -> Next {
     if !why.is_stage2() {
         return fault::stop(guest, esr, "stage 2 should not raise this");
     }
-    let ipa = abort.ipa(far, HPFAR_EL2.get());
-    if why.is_translation() && ipa.is_some_and(|ipa| guest.vm.is_mapped(ipa)) {
+    if why.is_translation() && guest.is_mapped(abort.ipa(far, HPFAR_EL2.get())) {
         return Next::Resume;
     }
     if abort.cache_maintenance() {

@@ -11,6 +11,7 @@ use crate::device::vgic::Effects;
 use crate::el2::features::{features, id_register};
 use crate::el2::lrs::ListRegisters;
 use crate::el2::{cache, percpu, traps};
+use crate::memory::Ipa;
 use crate::platform::timer;
 use crate::sched::Reason;
 use crate::vm::layout::PHYSICAL_TIMER_INTID;
@@ -166,6 +167,11 @@ impl Guest {
     pub fn deliver_interrupts(&mut self) {
         let effects = self.vm.vgic.lock().deliver(self.vcpu.index, &mut self.lrs);
         self.notify(effects);
+    }
+
+    /// Whether the VM has memory at `ipa`.
+    pub fn is_mapped(&self, ipa: Option<Ipa>) -> bool {
+        ipa.is_some_and(|ipa| self.vm.is_mapped(ipa))
     }
 
     /// Tells other vCPUs of the VM.

@@ -27,7 +27,7 @@ fn synchronous(guest: &mut Guest, esr: Esr) -> Next {
         Ec::WFX => wait::wfx(guest, esr),
         Ec::FP_ACCESS => fp(guest),
         Ec::SMC64 => call::smc(guest, esr),
-        Ec::INSTRUCTION_ABORT_LOWER => abort::not_emulated(guest, esr),
+        Ec::INSTRUCTION_ABORT_LOWER => abort::instruction(guest, esr),
         _ => other(guest, esr),
     }
 }

@@ -8,7 +8,7 @@ use crate::platform::machine::Machine;
 use crate::platform::{console, gic, timer};
 use crate::sched::Reason;
 use crate::vm::layout::VIRTUAL_TIMER_INTID;
-use crate::vm::schedule;
+use crate::vm::{self, schedule};
 
 /// INTIDs of this machine's interrupts, from its tree; none has number 0.
 struct Intids {
@@ -71,9 +71,16 @@ fn take(intid: u32, guest: Option<&mut Guest>) -> Next {
             guest.notify(effects);
         }
     } else if intid == INTIDS.uart.load(Ordering::Relaxed) {
-        console::interrupt();
+        uart();
     }
     Next::Resume
+}
+
+/// The terminal takes more, or a key was pressed: one VM may have to hear of it.
+fn uart() {
+    if let Some(vm) = console::interrupt().and_then(vm::by_id) {
+        vm.take_keys();
+    }
 }
 
 /// The guest's own timer: it goes into a list register that is linked with it (HW=1), so that the

@@ -18,6 +18,8 @@ mod handle;
 #[cfg(target_os = "none")]
 pub mod interrupt;
 #[cfg(target_os = "none")]
+mod maintenance;
+#[cfg(target_os = "none")]
 pub mod run;
 #[cfg(target_os = "none")]
 mod sysreg;

@@ -21,8 +21,9 @@ pub fn pcpu_main() -> ! {
                 // What it would have been called back for it has just done.
                 let reason = match schedule::thing(id) {
                     Some(Thing::Vcpu(vm, vcpu)) => run_vcpu(vm, vcpu, slice_end, next_event),
-                    Some(Thing::Job(vm)) if vm.prepare_slice() => Reason::Off,
-                    Some(Thing::Job(_)) => Reason::Yield,
+                    Some(Thing::Job(vm)) if vm.job_slice() => Reason::Yield,
+                    // Until it is called: a call that came meanwhile keeps it from blocking.
+                    Some(Thing::Job(_)) => Reason::Block { deadline: None },
                     None => Reason::Off,
                 };
                 let state = schedule::with(|queue| queue.put(pcpu, id, timer::now(), reason));

@@ -2,17 +2,21 @@
 
 use super::esr::{Esr, SysReg, SysRegAccess, reg};
 use super::guest::{Guest, Next};
+use super::maintenance;
 use crate::device::vgic::SgiRegister;
 use crate::el2::debug::Group;
 use crate::el2::features::id_register;
 use crate::platform::timer;
+use crate::sched::Reason;
 
 /// What became of an access.
-enum Answer {
+pub enum Answer {
     /// A read: this value.
     Value(u64),
     /// A write, or an instruction: done.
     Done,
+    /// Not yet: the vCPU blocks, and does it again when it is woken.
+    Wait,
     /// Not offered to guests.
     Undefined,
 }
@@ -36,6 +40,7 @@ pub fn access(guest: &mut Guest, esr: Esr) -> Next {
     match answer {
         Answer::Value(value) => guest.state.frame.set_gpr(access.rt(), value),
         Answer::Done => {}
+        Answer::Wait => return guest.leave(Reason::Block { deadline: None }),
         Answer::Undefined => return guest.undefined(),
     }
     guest.skip(esr);
@@ -111,9 +116,12 @@ fn write(guest: &mut Guest, register: SysReg, value: u64) -> Answer {
         | reg::DBGDTR_EL0
         | reg::DBGDTRRX_EL0
         | reg::ACTLR_EL1 => {}
-        // HCR_EL2.TSW: see `set_way`.
-        reg::DC_ISW | reg::DC_CSW | reg::DC_CISW => set_way(),
+        // HCR_EL2.TSW.
+        reg::DC_ISW | reg::DC_CSW | reg::DC_CISW => return maintenance::set_way(guest),
         _ => {
+            if let Some(answer) = maintenance::translation(guest, register, value) {
+                return answer;
+            }
             let Some((group, number)) = numbered(register) else { return Answer::Undefined };
             if guest.state.context.debug.write(group, number, value).is_none() {
                 return Answer::Undefined;
@@ -150,7 +158,3 @@ fn numbered(register: SysReg) -> Option<(Group, usize)> {
     let place = (register.op0(), register.op1(), register.crn());
     (place == (2, 0, 0)).then(|| (group, register.crm().into()))
 }
-
-/// Set/way maintenance can't do what the guest means by it: other pCPUs' caches, and lines that
-/// moved, are out of its reach (D7.5.9.3 says so of any system with more than one observer).
-fn set_way() {}

@@ -55,6 +55,12 @@ impl GuestRam {
         None
     }
 
+    /// Cleans and invalidates a [`SLICE`], `offset` bytes into the RAM; returns the bytes done, or
+    /// `None` behind its end.
+    pub fn clean(&self, offset: u64) -> Option<u64> {
+        Some(through_window(self.pa(self.base.checked_add(offset)?)?, SLICE, |_, _| {}))
+    }
+
     /// Copies up to a [`SLICE`] of `bytes` to `ipa`; returns the bytes done, or `None` where there
     /// is no RAM.
     pub fn write(&self, ipa: Ipa, bytes: &[u8]) -> Option<u64> {

@@ -1,13 +1,40 @@
-//! The console: the multiplexer over the machine's UART.
+//! The console: the multiplexer over the machine's UART, for all pCPUs.
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use log::LevelFilter;
 use spin::Once;
 
 use super::pl011::Uart;
+use super::timer;
+use crate::console::{Input, Mux, OWN, Record, Ring};
+use crate::el2::lock::{Lock, rank};
 
+/// Bytes that may be on their way to the terminal.
+const OUTPUT: usize = 16 << 10;
+/// Keys that may wait for the VM that has the keyboard.
+const KEYS: usize = 1 << 10;
+
+struct Console {
+    mux: Mux<OUTPUT>,
+    keys: Ring<KEYS>,
+    /// The UART's interrupt goes on with what its FIFO didn't take.
+    begun: bool,
+    transmitting: bool,
+}
+
+static CONSOLE: Lock<Console, { rank::CONSOLE }> =
+    Lock::new(Console { mux: Mux::new(), keys: Ring::new(), begun: false, transmitting: false });
+
+/// Apart from the console: [`Emergency`] takes no lock.
 static UART: Once<Uart> = Once::new();
+/// The VM for whose UART keys wait until it has room. Written under the console's lock only.
+static KEYS_FOR: AtomicUsize = AtomicUsize::new(NOBODY);
+/// No VM's number.
+const NOBODY: usize = usize::MAX;
+/// The console belongs to an [`Emergency`], for good.
+static SEIZED: AtomicBool = AtomicBool::new(false);
 
 /// Takes the UART.
 pub fn init(uart: Uart) {
@@ -22,21 +49,116 @@ pub fn init_log(level: Option<LevelFilter>) {
 }
 
 /// Announces VM `id`.
-pub fn add_vm(_id: usize, _name: &str) {}
-
-/// All VMs are announced.
-pub fn begin() {}
-
-/// Shows what VM `id` wrote and didn't end with a line end.
-pub fn flush_vm(_id: usize) {}
-
-/// A byte that VM `id` sent.
-pub fn vm_byte(_id: usize, byte: u8) {
-    Emergency { line_start: false }.send(byte);
+pub fn add_vm(id: usize, name: &str) {
+    CONSOLE.lock().mux.add_vm(id, name);
 }
 
-/// The UART's interrupt.
-pub fn interrupt() {}
+/// All VMs are announced, and interrupts are about to be taken: from here on nobody waits for the
+/// UART. `batch` says that no person looks on.
+pub fn begin(batch: bool) {
+    let mut console = CONSOLE.lock();
+    console.mux.set_batch(batch);
+    if !batch {
+        console.mux.own_line(
+            b"INFO: console: Ctrl-] ? lists the VMs, Ctrl-] and a digit moves the keyboard",
+        );
+    }
+    console.send();
+    console.begun = true;
+}
+
+/// Shows what VM `id` wrote and didn't end with a line end.
+pub fn flush_vm(id: usize) {
+    let mut console = CONSOLE.lock();
+    console.mux.flush(id);
+    console.send();
+}
+
+/// A byte that VM `id` sent.
+pub fn vm_byte(id: usize, byte: u8) {
+    let mut console = CONSOLE.lock();
+    console.mux.byte(id, byte);
+    console.send();
+}
+
+/// The UART's interrupt. Returns the VM for which keys wait, which is to be told.
+pub fn interrupt() -> Option<usize> {
+    let uart = UART.get()?;
+    let mut console = CONSOLE.lock();
+    while let Some(byte) = uart.receive() {
+        match console.mux.input(byte) {
+            Input::ToVm(_, key) => {
+                console.keys.put(&[key]);
+                // What nobody reads is lost when there is too much of it.
+                console.keys.commit();
+            }
+            Input::Switched(_) => console.keys.clear(),
+            Input::None | Input::List | Input::NoSuchVm(_) => {}
+        }
+    }
+    console.send();
+    console.publish_keys()
+}
+
+/// Whether keys wait for VM `id`, whose UART has had no room for them.
+#[inline(always)]
+pub fn keys_wait(id: usize) -> bool {
+    KEYS_FOR.load(Ordering::Relaxed) == id
+}
+
+/// The next key for VM `id`. To be called with its UART's lock held, while that has room.
+pub fn next_key(id: usize) -> Option<u8> {
+    let mut console = CONSOLE.lock();
+    if console.mux.foreground() != id {
+        return None;
+    }
+    let key = console.keys.pop();
+    console.publish_keys();
+    key
+}
+
+impl Console {
+    /// Says, and returns, for whom keys wait.
+    fn publish_keys(&self) -> Option<usize> {
+        let vm = (!self.keys.is_empty()).then(|| self.mux.foreground());
+        KEYS_FOR.store(vm.unwrap_or(NOBODY), Ordering::Relaxed);
+        vm
+    }
+
+    /// Sends what the UART takes now; it interrupts when it takes more. Before [`begin`] there are
+    /// no interrupts, and it waits.
+    #[inline]
+    fn send(&mut self) {
+        if !self.mux.is_quiet() || self.transmitting {
+            self.send_some();
+        }
+    }
+
+    #[inline(never)]
+    fn send_some(&mut self) {
+        let Some(uart) = UART.get() else { return };
+        if !self.begun {
+            return self.send_all(uart);
+        }
+        while let Some(byte) = self.mux.peek()
+            && uart.try_send(byte)
+        {
+            self.mux.pop();
+        }
+        let left = self.mux.peek().is_some();
+        if left != self.transmitting {
+            self.transmitting = left;
+            uart.want_transmit(left);
+        }
+    }
+
+    fn send_all(&mut self, uart: &Uart) {
+        while let Some(byte) = self.mux.peek() {
+            while !uart.try_send(byte) {}
+            self.mux.pop();
+        }
+    }
+}
 
 struct Logger;
 
@@ -45,15 +167,24 @@ impl log::Log for Logger {
         true
     }
 
+    /// What is to be formatted is, line by line, before the lock is taken: it may be anything.
     fn log(&self, record: &log::Record<'_>) {
-        use fmt::Write;
-        let _ = writeln!(Emergency::new(), "{}: {}", record.level(), record.args());
+        let mut lines = Record::new(record.level().as_str(), |line| {
+            let mut console = CONSOLE.lock();
+            console.mux.own_line(line);
+            console.send();
+        });
+        let _ = fmt::write(&mut lines, *record.args());
+        lines.finish();
     }
 
     fn flush(&self) {}
 }
 
 /// The last resort: straight to the UART, past every lock, each line behind `[mezzanine] `.
+///
+/// The first one is the end of the console: it sends what waits there, waiting for the UART, and
+/// nobody else gets to write any more, so that the last line is the last.
 pub struct Emergency {
     line_start: bool,
 }
@@ -61,13 +192,44 @@ pub struct Emergency {
 impl Emergency {
     /// At the start of a line.
     pub fn new() -> Self {
+        if let Some(uart) = UART.get()
+            && !SEIZED.swap(true, Ordering::AcqRel)
+        {
+            last_words(uart);
+        }
         Self { line_start: true }
+    }
+
+    /// Waits until the last byte is on the wire: power may be cut.
+    pub fn finish(self) {
+        let still = patience();
+        while UART.get().is_some_and(Uart::is_busy) && still() {}
     }
 
     fn send(&self, byte: u8) {
         if let Some(uart) = UART.get() {
             while !uart.try_send(byte) {}
         }
+    }
+}
+
+/// True for a tenth of a second: longer than anyone holds the console, or a FIFO takes.
+fn patience() -> impl Fn() -> bool {
+    let (start, wait) = (timer::now(), timer::frequency() / 10);
+    move || timer::now().wrapping_sub(start) < wait
+}
+
+/// Sends what waits in the console, and what VMs wrote without a line end.
+fn last_words(uart: &Uart) {
+    // SAFETY: this happens once, SEIZED says, and the lock is never given back. If somebody still
+    // held it, that was this pCPU on its way into a failure, from which it doesn't come back, or
+    // one that has made no progress for longer than any work on the console takes.
+    let console = unsafe { CONSOLE.seize(patience()) };
+    console.mux.recover();
+    console.send_all(uart);
+    for vm in console.mux.vms() {
+        console.mux.flush(vm);
+        console.send_all(uart);
     }
 }
 
@@ -81,7 +243,7 @@ impl fmt::Write for Emergency {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
             if self.line_start {
-                "[mezzanine] ".bytes().for_each(|byte| self.send(byte));
+                OWN.iter().for_each(|byte| self.send(*byte));
                 self.line_start = false;
             }
             if byte == b'\n' {

@@ -8,6 +8,8 @@ use crate::memory::Va;
 
 register_bitfields! {u32,
     Flags [
+        /// Busy: bytes are on their way out.
+        BUSY OFFSET(3) NUMBITS(1) [],
         /// Transmit FIFO full.
         TXFF OFFSET(5) NUMBITS(1) [],
         /// Receive FIFO empty.
@@ -87,6 +89,11 @@ impl Uart {
         }
         self.registers.DR.set(byte.into());
         true
+    }
+
+    /// Whether bytes that were sent are still on their way.
+    pub fn is_busy(&self) -> bool {
+        self.registers.FR.is_set(Flags::BUSY)
     }
 
     /// The next received byte.

@@ -11,7 +11,9 @@ use crate::el2::cache;
 /// A machine without PSCI can't be turned off: the CPU sleeps, and whoever reads the line knows
 /// that it is over.
 pub fn off(status: u32) -> ! {
-    let _ = writeln!(Emergency::new(), "machine off: status {status}");
+    let mut out = Emergency::new();
+    let _ = writeln!(out, "machine off: status {status}");
+    out.finish();
     psci::system_off();
     loop {
         cache::wfi();

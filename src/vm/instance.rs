@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use log::{error, info};
+use spin::Once;
 
+use super::clean::Cleaning;
 use super::description::VmConfig;
 use super::image::LoadPlan;
 use super::layout::{RAM_BASE, UART_INTID};
@@ -25,12 +27,14 @@ use crate::memory::guest::GuestRam;
 use crate::memory::stage2::{self, Attributes, Stage2, vttbr};
 use crate::memory::tables::Tables;
 use crate::platform::{console, power, timer};
-use crate::sched::{SchedError, State};
+use crate::sched::{MAX_ENTITIES, SchedError, State};
 
 /// SPIs of a VM: one bank, of which the UART has one.
 const SPIS: usize = 32;
 /// No vCPU has run there yet.
 const NOBODY: usize = usize::MAX;
+/// Each VM has a vCPU and its job in the run queue.
+const MAX_VMS: usize = MAX_ENTITIES / 2;
 
 /// A virtual machine. Made once, and never taken apart.
 pub struct Vm {
@@ -60,6 +64,7 @@ pub struct Vm {
     life: Lock<Life, { rank::LIFE }>,
     job: crate::sched::EntityId,
     pub(super) preparation: Lock<Preparation, { rank::LIFE }>,
+    pub(super) cleaning: Lock<Cleaning, { rank::DEVICE }>,
     pub(super) ram: GuestRam,
     pub(super) plan: LoadPlan<'static>,
     pub(super) tree: Vec<u8>,
@@ -71,6 +76,14 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 static FAILED: AtomicBool = AtomicBool::new(false);
 /// `stay`: the machine doesn't go off with its last VM.
 static STAY: AtomicBool = AtomicBool::new(false);
+
+/// VMs by their number.
+static VMS: [Once<&Vm>; MAX_VMS] = [const { Once::new() }; MAX_VMS];
+
+/// The VM of number `id`, if it was made.
+pub fn by_id(id: usize) -> Option<&'static Vm> {
+    VMS.get(id)?.get().copied()
+}
 
 /// A VM was refused: the machine's status will say so.
 pub fn note_failure() {
@@ -141,6 +154,7 @@ impl Vm {
             life: Lock::new(Life::Made),
             job,
             preparation: Lock::new(Preparation::new(frames)),
+            cleaning: Lock::new(Cleaning::default()),
             ram,
             plan,
             tree,
@@ -150,6 +164,9 @@ impl Vm {
             schedule::register(vcpu.entity, Thing::Vcpu(vm, vcpu));
         }
         schedule::register(vm.job, Thing::Job(vm));
+        if let Some(slot) = VMS.get(id) {
+            slot.call_once(|| vm);
+        }
         Ok(vm)
     }
 
@@ -179,9 +196,19 @@ impl Vm {
         })
     }
 
+    /// The job has work to do. It is never off, so that a call is never lost: at worst it runs once
+    /// for nothing.
+    pub(super) fn call_job(&self) {
+        let now = timer::now();
+        schedule::tell(|queue| match queue.state(self.job)? {
+            State::Off => queue.start(self.job, now),
+            _ => queue.wake(self.job, now),
+        });
+    }
+
     fn prepare(&self) {
         self.preparation.lock().again();
-        schedule::tell(|queue| queue.start(self.job, timer::now()));
+        self.call_job();
     }
 
     /// The job is done: everything is as out of reset, and the first vCPU may run.
@@ -189,6 +216,7 @@ impl Vm {
         self.vgic.lock().reset();
         *self.uart.lock() = Pl011::new();
         *self.power.lock() = Power::new();
+        *self.cleaning.lock() = Cleaning::default();
         for last in &self.last {
             last.store(NOBODY, Ordering::Relaxed);
         }
@@ -257,14 +285,20 @@ impl Vm {
         }
     }
 
-    /// A byte from the keyboard.
-    pub fn receive(&self, byte: u8) {
+    /// Lets its UART receive the keys that wait for it, as many as it has room for.
+    #[cold]
+    pub fn take_keys(&self) {
+        let mut effects = Effects::default();
         let mut uart = self.uart.lock();
-        if let Some(level) = uart.receive(byte) {
-            let effects = self.vgic.lock().set_spi_level(UART_INTID, level);
-            drop(uart);
-            self.notify(effects);
+        while uart.room() > 0
+            && let Some(key) = console::next_key(self.id)
+        {
+            if let Some(level) = uart.receive(key) {
+                effects |= self.vgic.lock().set_spi_level(UART_INTID, level);
+            }
         }
+        drop(uart);
+        self.notify(effects);
     }
 
     /// Whether the VM owns `ipa` as RAM: a stage-2 fault on it came from a change of the tables

@@ -1,5 +1,7 @@
 //! Virtual machines: description, images, the guest's device tree, life cycle.
 
+#[cfg(target_os = "none")]
+mod clean;
 pub mod description;
 mod frame;
 pub mod image;
@@ -19,7 +21,7 @@ mod vcpu;
 
 pub use frame::Frame;
 #[cfg(target_os = "none")]
-pub use instance::{Vm, note_failure, off_if_last, stay};
+pub use instance::{Vm, by_id, note_failure, off_if_last, stay};
 #[cfg(target_os = "none")]
 pub use start::{Blob, start_all};
 #[cfg(target_os = "none")]

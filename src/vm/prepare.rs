@@ -1,5 +1,6 @@
-//! The preparation of a VM's memory: zero it, load its images and its tree. A job of slices, so
-//! that no pCPU is at EL2 for long, charged to the VM by the run queue.
+//! A VM's job: the preparation of its memory (zero it, load its images and its tree), and the
+//! cleaning of its caches. Both are done in slices, so that no pCPU is at EL2 for long, and
+//! charged to the VM by the run queue.
 
 use log::error;
 
@@ -22,6 +23,8 @@ pub enum Preparation {
         /// Bytes done.
         done: usize,
     },
+    /// All is there: nothing to do.
+    Done(Frames<Clean>),
     /// Between two steps.
     Moving,
 }
@@ -35,29 +38,36 @@ impl Preparation {
     /// All over again: the VM has used its memory.
     pub fn again(&mut self) {
         *self = match core::mem::replace(self, Self::Moving) {
-            Self::Load { frames, .. } => Self::Zero(frames.soil()),
+            Self::Load { frames, .. } | Self::Done(frames) => Self::Zero(frames.soil()),
             other => other,
         };
     }
 }
 
 impl Vm {
-    /// Does one slice of the preparation; true when it is all done and the VM runs.
-    pub fn prepare_slice(&'static self) -> bool {
-        // Only one pCPU at a time runs the job, by the run queue's invariant: nobody waits here.
+    /// Does one slice of the VM's job: its preparation, or the cleaning of its caches. False when
+    /// there is nothing to do.
+    ///
+    /// Only one pCPU at a time runs the job, by the run queue's invariant: nobody waits for these
+    /// locks for long.
+    pub fn job_slice(&'static self) -> bool {
         let mut preparation = self.preparation.lock();
-        let (next, done) = match core::mem::replace(&mut *preparation, Preparation::Moving) {
-            Preparation::Zero(frames) => (self.zero_slice(frames), false),
+        *preparation = match core::mem::replace(&mut *preparation, Preparation::Moving) {
+            Preparation::Zero(frames) => self.zero_slice(frames),
             Preparation::Load { frames, part, done } => self.load_slice(frames, part, done),
-            Preparation::Moving => (Preparation::Moving, true),
+            other => {
+                *preparation = other;
+                drop(preparation);
+                return self.clean_slice();
+            }
         };
-        *preparation = next;
+        let done = matches!(*preparation, Preparation::Done(_));
         drop(preparation);
         if done {
             self.forget_translations();
             self.prepared();
         }
-        done
+        true
     }
 
     fn zero_slice(&self, mut frames: Frames<Dirty>) -> Preparation {
@@ -75,16 +85,16 @@ impl Vm {
         }
     }
 
-    fn load_slice(&self, frames: Frames<Clean>, part: usize, done: usize) -> (Preparation, bool) {
+    fn load_slice(&self, frames: Frames<Clean>, part: usize, done: usize) -> Preparation {
         let Some((ipa, bytes)) = self.part(part) else {
-            return (Preparation::Load { frames, part, done }, true);
+            return Preparation::Done(frames);
         };
         let rest = bytes.get(done..).unwrap_or(&[]);
         let step = self.ram.write(ipa.wrapping_add(done as u64), rest).unwrap_or(rest.len() as u64);
         let done = done.wrapping_add(step as usize);
         let (part, done) =
             if done >= bytes.len() { (part.wrapping_add(1), 0) } else { (part, done) };
-        (Preparation::Load { frames, part, done }, false)
+        Preparation::Load { frames, part, done }
     }
 
     /// The `part`th thing to load: a segment of the kernel, the initrd, the tree.

@@ -92,10 +92,9 @@ pub fn deliver(kick: Kick) {
 
 /// Runs `work` under the run queue's lock and delivers the kick that it returns.
 pub fn tell(work: impl FnOnce(&mut RunQueue) -> Result<Kick, SchedError>) {
-    match with(work) {
-        Some(Ok(kick)) => deliver(kick),
-        // Refused: a transition that the entity's state has no use for, as the wake-up of a vCPU
-        // that is off. Nothing was changed.
-        Some(Err(_)) | None => {}
+    // A refusal is a transition that the entity's state has no use for, as the wake-up of a vCPU
+    // that is off: nothing was changed.
+    if let Some(Ok(kick)) = with(work) {
+        deliver(kick);
     }
 }

@@ -33,14 +33,16 @@ pub fn start_all(
     }
     let memory = frames.available() * BLOCK_SIZE;
     let limits = Limits { pcpus, memory, ipa_bits: ipa_bits().into() };
-    let configs = match Description::new(blob) {
-        // In batch the guests that are told nothing else are told so: the demo's run their script.
+    let mut configs = match Description::new(blob) {
         Ok(description) => description.vms(&limits, |name| words.bootargs(name)),
         Err(fault) => {
             refuse(&fault);
             return off_if_last();
         }
     };
+    if words.batch {
+        configs.iter_mut().flatten().for_each(|config| tell_batch(config, words));
+    }
     for (name, _) in words.replacements() {
         let known = configs.iter().flatten().any(|config| config.name == name);
         if !known {
@@ -62,8 +64,17 @@ pub fn start_all(
             vm.start();
         }
     }
-    console::begin();
+    console::begin(words.batch);
     off_if_last();
+}
+
+/// A guest that is told nothing else is told of the batch: the demo's run their script then. What
+/// a tree of the user's own says is not replaced, nor what the command line does, even if empty.
+fn tell_batch(config: &mut VmConfig<'static>, words: &CommandLine<'static>) {
+    let told = config.device_tree.is_some() || words.bootargs(config.name).is_some();
+    if config.bootargs.is_empty() && !told {
+        config.bootargs = "batch";
+    }
 }
 
 fn refuse(why: &dyn core::fmt::Display) {

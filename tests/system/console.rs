@@ -19,13 +19,13 @@ pub fn tests() -> Vec<Test> {
             talk.say(&format!("{ESCAPE}?"))?;
             talk.expect("one")?;
             talk.expect("two")?;
-            talk.say(&format!("{ESCAPE}2\r"))?;
+            talk.say(&format!("{ESCAPE}1\r"))?;
             talk.expect("[two] benos> ")?;
             talk.say("hvc\r")?;
             talk.expect("[two]   hvc #0: PSCI_VERSION")?;
             talk.say("off\r")?;
             talk.expect("[two] BenOS: switching off")?;
-            talk.say(&format!("{ESCAPE}1\r"))?;
+            talk.say(&format!("{ESCAPE}0\r"))?;
             talk.expect("[one] benos> ")?;
             talk.say("off\r")?;
             let outcome = talk.finish()?;

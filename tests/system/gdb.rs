@@ -1,43 +1,78 @@
 //! What `make debug` and `make gdb` promise: symbols, a first breakpoint where an exit is handled,
-//! and words that show why the guest left.
+//! and words that show why the guest left. And, by gdb's hand, what EL2 says when it fails itself.
 
-use crate::harness::{Case, Config, Cpu, Failure, Profile, Test, Verdict};
+use crate::harness::{Case, Config, Cpu, Failure, Outcome, Profile, Test, Verdict};
 use mezzanine_tools::{BARE, root};
 use std::process::Command;
 
 /// The tests of this area.
 pub fn tests() -> Vec<Test> {
-    vec![Test::new("gdb/first-exit", first_exit).smp(&[2]).cpu(Cpu::A72).profile(Profile::Release)]
+    let test = |name: &str, body: fn(Config) -> Verdict| {
+        Test::new(name, body).smp(&[2]).cpu(Cpu::A72).profile(Profile::Release)
+    };
+    vec![
+        test("gdb/first-exit", first_exit),
+        test("fatal/lost", lost),
+        test("fatal/stack", stack_overflow),
+    ]
 }
 
 fn first_exit(config: Config) -> Verdict {
+    let commands = ["continue", "why", "world", "el", "delete", "kill"];
+    let (said, _) = under_gdb(config, &commands)?;
+    for wanted in
+        ["hit Breakpoint 1, mezzanine::exit::handle", "ESR_EL2", "IPA page", "VMID", "EL2, SPSel 1"]
+    {
+        if !said.contains(wanted) {
+            return Err(Failure::new(format!("gdb did not say `{wanted}`:\n{said}")));
+        }
+    }
+    Ok(())
+}
+
+/// EL2 at an address where nothing is: the report, decoded, and a status that says so.
+fn lost(config: Config) -> Verdict {
+    let (_, outcome) = under_gdb(config, &["continue", "delete", "set $pc = 0x10", "continue"])?;
+    let report = ["ERROR: synchronous exception at EL2 itself (from SP_EL2), on pCPU"];
+    outcome.expect_line("mezzanine", &report)?;
+    outcome.expect_line("mezzanine", &["EC 0x21 instruction abort at the same EL"])?;
+    outcome.expect_line("mezzanine", &["ELR_EL2 0x0000000000000010"])?;
+    outcome.expect_line("mezzanine", &["x30 0x0000ff80"])?;
+    outcome.expect_line("mezzanine", &["backtrace: 0x10 0xff80"])?;
+    outcome.expect_status(1)
+}
+
+/// A stack that runs into its guard: reported from the emergency stack.
+fn stack_overflow(config: Config) -> Verdict {
+    let into_guard = "set $sp = ($sp & ~0xffff) + 0x4000";
+    let (_, outcome) = under_gdb(config, &["continue", "delete", into_guard, "continue"])?;
+    outcome.expect_line("mezzanine", &["EC 0x25 data abort at the same EL: write"])?;
+    outcome.expect_line("mezzanine", &["in a stack's guard: the stack overflowed"])?;
+    outcome.expect_status(1)
+}
+
+/// Boots the demo under gdb, with `make gdb`'s set-up, and gives it `commands`; returns what gdb
+/// and what the machine said.
+fn under_gdb(config: Config, commands: &[&str]) -> Result<(String, Outcome), Failure> {
     let socket = root().join(format!("target/system/gdb-{}", std::process::id()));
     let socket = socket.display().to_string();
     let stub = format!("unix:{socket},server=on,wait=off");
     let mut talk = Case::new(config).qemu(&["-S", "-gdb", &stub]).start()?;
     talk.wait_for_file(&socket)?;
     let elf = root().join("target").join(BARE).join(config.profile.directory()).join("mezzanine");
-    let output = Command::new("timeout")
-        .args(["60", "gdb-multiarch", "-q", "-batch", "-nx"])
+    let mut gdb = Command::new("timeout");
+    gdb.args(["60", "gdb-multiarch", "-q", "-batch", "-nx"])
         .arg(elf)
         .args(["-ex", "set architecture aarch64"])
         .args(["-ex", &format!("target remote {socket}")])
         .args(["-x", "scripts/gdbinit"])
-        .args(["-ex", "continue", "-ex", "why", "-ex", "world", "-ex", "el"])
-        .args(["-ex", "delete", "-ex", "kill"])
-        .current_dir(root())
-        .output()
-        .map_err(|error| Failure::new(format!("gdb-multiarch: {error}")))?;
-    drop(talk);
-    let _ = std::fs::remove_file(&socket);
-    let said = String::from_utf8_lossy(&output.stdout);
-    for wanted in
-        ["hit Breakpoint 1, mezzanine::exit::handle", "ESR_EL2", "IPA page", "VMID", "EL2, SPSel 1"]
-    {
-        if !said.contains(wanted) {
-            let complaints = String::from_utf8_lossy(&output.stderr);
-            return Err(Failure::new(format!("gdb did not say `{wanted}`:\n{said}\n{complaints}")));
-        }
+        .current_dir(root());
+    for command in commands {
+        gdb.args(["-ex", command]);
     }
-    Ok(())
+    let output = gdb.output().map_err(|error| Failure::new(format!("gdb-multiarch: {error}")))?;
+    let outcome = talk.finish()?;
+    let _ = std::fs::remove_file(&socket);
+    let said = [output.stdout, output.stderr].concat();
+    Ok((String::from_utf8_lossy(&said).into_owned(), outcome))
 }

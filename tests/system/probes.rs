@@ -19,12 +19,12 @@ const fn probe(name: &'static str, checks: u64) -> Probe {
 }
 
 /// All of them.
-pub const PROBES: [Probe; 17] = [
+pub const PROBES: [Probe; 18] = [
     probe("hvc", 9),
     Probe { calls_firmware: true, ..probe("smc", 7) },
     probe("wfi", 12),
     probe("sysreg", 67),
-    probe("dabort", 41),
+    probe("dabort", 40),
     probe("iabort", 6),
     probe("isv0", 27),
     probe("fp", 5),
@@ -37,4 +37,5 @@ pub const PROBES: [Probe; 17] = [
     probe("pl011", 27),
     probe("gic", 55),
     probe("timer", 43),
+    probe("setway", 5),
 ];

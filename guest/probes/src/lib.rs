@@ -14,6 +14,7 @@
 //! | [`isv0`] | device accesses without a syndrome | |
 //! | [`fp`] | FP and SIMD | `seed=` `loops=` |
 //! | [`align`], [`debug`], [`illegal`], [`serror`], [`fiq`] | the other exceptions | |
+//! | [`setway`] | cache maintenance by set and way | |
 //! | [`pl011`], [`gic`] | devices | |
 //! | [`timer`] | both timers, and a clock that loses no tick | `ticks=` |
 //! | [`smp`] | PSCI and interrupts among up to four CPUs | `cycles=` `rounds=` `strict` |
@@ -21,6 +22,7 @@
 //! | [`asid`] | one ASID, several CPUs and tables | `loops=` |
 //! | [`uneoi`] | an interrupt that is ended late | `ms=` `rounds=` |
 //! | [`moved`] | counting while being moved | `ms=` `seed=` |
+//! | [`fault`] | vectors that are not in memory: the VM is stopped | |
 //! | [`reboot`] | SYSTEM_RESET | `until=` `clean` |
 //! | [`pong`] | the keyboard | |
 //! | [`count`] | how much of a CPU one gets | `ms=` `at=` `cpus=` |
@@ -36,6 +38,7 @@ pub mod check;
 pub mod count;
 pub mod dabort;
 pub mod debug;
+pub mod fault;
 pub mod fiq;
 pub mod fp;
 pub mod gic;
@@ -51,6 +54,7 @@ pub mod pl011;
 pub mod pong;
 pub mod reboot;
 pub mod serror;
+pub mod setway;
 pub mod smc;
 pub mod smp;
 pub mod spin;

@@ -48,11 +48,9 @@ impl Best {
             return;
         }
         self.len = (self.len + 1).min(self.room);
-        if let Some(tail) = self.keys.get_mut(place..self.len) {
-            tail.rotate_right(1);
-            if let Some(first) = tail.first_mut() {
-                *first = key;
-            }
+        let mut moving = key;
+        for slot in self.keys.iter_mut().take(self.len).skip(place) {
+            core::mem::swap(slot, &mut moving);
         }
     }
 

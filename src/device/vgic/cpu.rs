@@ -9,10 +9,10 @@ use super::{CpuInterface, RESYNC, SGIS, WAITING, lr};
 pub(super) struct Cpu {
     /// SGIs and PPIs.
     pub private: Bank,
-    /// Where there may be work: in the low half [`PRIVATE`] and the banks of SPIs, before the
-    /// next entry; from [`WAITING`] up the same banks, but when a maintenance interrupt says so;
-    /// and [`RESYNC`]. Zero means that whatever is pending and allowed, or active, is in a list
-    /// register.
+    /// Where there may be work. In the low half `PRIVATE` and the banks of SPIs, to look at
+    /// before the next entry; from [`WAITING`] up the same banks, to look at when a maintenance
+    /// interrupt says so; [`RESYNC`] and `LOWERED`. Zero means that whatever is pending and
+    /// allowed, or active, is in a list register.
     pub attention: u64,
     /// Its list registers.
     pub slots: Slots,
@@ -27,6 +27,7 @@ pub(super) struct Cpu {
 }
 
 impl Cpu {
+    /// The state at reset.
     pub fn new() -> Self {
         Self {
             private: Bank::new(SGIS),
@@ -42,7 +43,7 @@ impl Cpu {
     /// The banks with interrupts that found no list register.
     #[inline]
     pub fn waiting(&self) -> u32 {
-        (self.attention >> WAITING) as u32 & 0x7fff_ffff
+        (self.attention >> WAITING) as u32 & 0x3fff_ffff
     }
 
     /// All banks in which there may be work.
@@ -140,6 +141,7 @@ impl Cpu {
         }
     }
 
+    /// Makes the physical interrupts behind some PPIs active or inactive on this pCPU.
     pub fn physical_active<C: CpuInterface>(&self, ppis: u32, active: bool, ci: &mut C) {
         for i in Bits(ppis) {
             ci.set_physical_active(self.pintid[i & 31], active);

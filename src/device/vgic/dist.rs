@@ -210,7 +210,7 @@ impl Vgic {
                     }
                 }
             }
-            effects |= self.mark_stale(At::Shared(n), moved);
+            effects |= self.mark(At::Shared(n), moved, RESYNC);
             effects |= self.notify(At::Shared(n), moved);
         }
         effects

@@ -2,12 +2,14 @@
 
 use super::bank::{Bank, Bits};
 use super::best::{Best, MASKED, masked};
-use super::{At, CpuInterface, Effects, FIRST_SPI, PRIVATE, RESYNC, URGENT, Vgic, WAITING, lr};
+use super::{
+    At, Cpu, CpuInterface, Effects, FIRST_SPI, LOWERED, PRIVATE, RESYNC, URGENT, Vgic, WAITING, lr,
+};
 
 impl Vgic {
     /// `vcpu` comes to the pCPU of `ci`: writes the list registers, and makes the physical
     /// interrupts active that its guest still has to deactivate. All list registers of the pCPU
-    /// are zero before. A few instructions where nothing is pending or active.
+    /// are empty before. A few instructions where nothing is pending or active.
     #[inline]
     pub fn load<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) {
         let Some(cpu) = self.cpus.get_mut(vcpu) else {
@@ -24,7 +26,7 @@ impl Vgic {
         let _ = self.deliver(vcpu, ci);
     }
 
-    /// `vcpu` leaves the pCPU of `ci`: takes all list registers back into the model and zeroes
+    /// `vcpu` leaves the pCPU of `ci`: takes all list registers back into the model and empties
     /// them, and deactivates its physical interrupts there, so that they can fire for the next.
     /// A few instructions where no list register is in use.
     #[inline]
@@ -44,9 +46,20 @@ impl Vgic {
         effects.without(vcpu)
     }
 
-    /// A maintenance interrupt while `vcpu` is loaded: folds every list register and fills them
-    /// anew, in order of priority.
+    /// A maintenance interrupt while `vcpu` is loaded: takes back what the guest has ended, and
+    /// brings in what is next.
     pub fn sync<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
+        let waiting = self.cpus.get(vcpu).map_or(0, Cpu::waiting);
+        let effects = if waiting == 0 {
+            self.reap(vcpu, ci) | self.deliver(vcpu, ci)
+        } else {
+            self.resync(vcpu, ci)
+        };
+        effects.without(vcpu)
+    }
+
+    /// Folds every list register and fills them anew, in order of priority.
+    fn resync<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
         let effects = self.absorb(vcpu, ci);
         self.fill(vcpu, ci);
         effects.without(vcpu)
@@ -91,23 +104,51 @@ impl Vgic {
 
     #[inline(never)]
     fn refill<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
-        let effects = self.reap(vcpu, ci);
-        if self.place_single(vcpu, ci) {
-            effects.without(vcpu)
+        let effects = self.reap(vcpu, ci).without(vcpu);
+        if self.is_retracted(vcpu, ci) || !self.place_single(vcpu, ci) {
+            effects | self.resync(vcpu, ci)
         } else {
-            effects | self.sync(vcpu, ci)
+            effects
         }
     }
 
-    /// Takes back what the guest has ended without telling: there may be use for the room, and
-    /// the same interrupt may be due again.
+    /// Takes back what the guest has ended: there may be use for the room, and the same
+    /// interrupt may be due again.
     fn reap<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
         let used = self.cpus.get(vcpu).map_or(0, |cpu| cpu.slots.used);
         let mut effects = Effects::NONE;
-        for slot in Bits(ci.elrsr() & used) {
-            effects |= self.fold(vcpu, slot, 0);
+        for slot in Bits(used) {
+            let value = ci.lr(slot);
+            if !lr::is_valid(value) {
+                effects |= self.fold(vcpu, slot, value);
+                if !lr::is_empty(value) {
+                    ci.set_lr(slot, 0);
+                }
+            }
         }
         effects
+    }
+
+    /// Whether a lowered line has to be taken out of a list register: not if the guest has
+    /// acknowledged the interrupt already, as it has where its handler made the line go down.
+    fn is_retracted<C: CpuInterface>(&mut self, vcpu: usize, ci: &C) -> bool {
+        let Self { cpus, spis, .. } = self;
+        let Some(cpu) = cpus.get_mut(vcpu) else {
+            return false;
+        };
+        if cpu.attention & LOWERED == 0 {
+            return false;
+        }
+        cpu.attention &= !LOWERED;
+        Bits(cpu.slots.used & !cpu.slots.moved).any(|slot| {
+            let value = ci.lr(slot);
+            let intid = lr::intid(value);
+            let pending = match intid.checked_sub(FIRST_SPI) {
+                None => cpu.private.pending(),
+                Some(spi) => spis.get(spi as usize / 32).map_or(0, |spi| spi.bank.pending()),
+            };
+            value & lr::LR_PENDING != 0 && pending & (1 << (intid & 31)) == 0
+        })
     }
 
     /// Puts the one interrupt that waits into a free list register. False, with nothing done,
@@ -118,7 +159,9 @@ impl Vgic {
             return true;
         };
         let attention = cpu.attention;
-        let placed = if attention == PRIVATE {
+        let placed = if attention & URGENT == 0 {
+            return true;
+        } else if attention == PRIVATE {
             cpu.place_private(ci)
         } else if attention.is_power_of_two()
             && let Some(spi) = spis.get_mut((attention.trailing_zeros() as usize).wrapping_sub(1))
@@ -150,7 +193,7 @@ impl Vgic {
         let Some(spi) = intid.checked_sub(FIRST_SPI) else {
             let bank = &mut cpu.private;
             bank.move_in(index, value, moved, deactivate);
-            let ended = value & (lr::LR_PENDING | lr::LR_ACTIVE) == 0 && written & lr::LR_HW != 0;
+            let ended = !lr::is_valid(value) && written & lr::LR_HW != 0;
             if ended && bank.latch & mask == 0 {
                 cpu.hw &= !mask;
             }
@@ -175,7 +218,7 @@ impl Vgic {
     }
 
     /// Takes everything back from the list registers, EOIcount included. Those that were not
-    /// empty hold stale values afterwards, until [`Vgic::fill`] or [`super::slots::Slots::clear_stale`].
+    /// empty hold stale values afterwards, until [`Vgic::fill`] or `Slots::clear_stale`.
     #[inline]
     pub(super) fn absorb<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
         match self.cpus.get(vcpu) {

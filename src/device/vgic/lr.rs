@@ -61,7 +61,12 @@ pub const fn unmasked(vmcr: u64, priority: u8, group1: bool) -> bool {
     enabled && (priority as u64) < (vmcr >> VMCR_VPMR_SHIFT) & 0xff
 }
 
+/// Whether a list register with this value holds an interrupt: its State is not zero.
+pub const fn is_valid(lr: u64) -> bool {
+    lr & (LR_PENDING | LR_ACTIVE) != 0
+}
+
 /// Whether a list register with this value may be overwritten without loss (ICH_ELRSR_EL2).
 pub const fn is_empty(lr: u64) -> bool {
-    lr & (LR_PENDING | LR_ACTIVE) == 0 && (lr & LR_HW != 0 || lr & LR_EOI == 0)
+    !is_valid(lr) && (lr & LR_HW != 0 || lr & LR_EOI == 0)
 }

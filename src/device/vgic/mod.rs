@@ -17,6 +17,13 @@
 //! [`Vgic::put`] mark the two ends, and between them an interrupt crosses in one direction by
 //! [`Vgic::deliver`] and in the other by [`Vgic::sync`].
 //!
+//! # More interrupts than list registers
+//!
+//! The best pending interrupt always has a list register, the others wait, and a maintenance
+//! interrupt says when there is use for another choice. Active interrupts may be without one
+//! too: what the guest ends is then counted by ICH_HCR_EL2.EOIcount, or with EOImode = 1 named
+//! by a trapped ICC_DIR_EL1 ([`Vgic::dir`]).
+//!
 //! # Another vCPU's list registers
 //!
 //! They can't be read from here. A guest's read of the pending or active state of an interrupt
@@ -47,8 +54,8 @@ use slots::Slots;
 
 /// Most vCPUs of a VM.
 pub const MAX_VCPUS: usize = 16;
-/// Most SPIs of a VM: INTID 32 to 991.
-pub const MAX_SPIS: usize = 960;
+/// Most SPIs of a VM: INTID 32 to 959.
+pub const MAX_SPIS: usize = 928;
 /// First INTID of the PPIs.
 const FIRST_PPI: u32 = 16;
 /// First INTID of the SPIs.
@@ -62,14 +69,16 @@ const PRIVATE: u64 = 1;
 const WAITING: u32 = 32;
 /// Bit of [`Cpu::attention`]: what lies in the list registers is out of date.
 const RESYNC: u64 = 1 << 63;
+/// Bit of [`Cpu::attention`]: the line of something in the list registers has gone low.
+const LOWERED: u64 = 1 << 62;
 /// The part of [`Cpu::attention`] that needs work before the next entry.
-const URGENT: u64 = RESYNC | 0xffff_ffff;
+const URGENT: u64 = RESYNC | LOWERED | 0xffff_ffff;
 
 /// The list registers of the pCPU on which the calling vCPU is loaded: system registers in the
 /// product, an array in a test.
 ///
-/// The list registers are the model's alone and must be zero when first used. ICH_VMCR_EL2 and
-/// ICH_AP0R/AP1R are a part of the vCPU's context and switched by its owner.
+/// The list registers and ICH_HCR_EL2 are the model's alone, and must be zero when first used.
+/// ICH_VMCR_EL2 and ICH_AP0R/AP1R are a part of the vCPU's context and switched by its owner.
 pub trait CpuInterface {
     /// ICH_VTR_EL2.ListRegs + 1: 1 to 16.
     fn lr_count(&self) -> usize;
@@ -77,7 +86,8 @@ pub trait CpuInterface {
     fn lr(&self, index: usize) -> u64;
     /// Writes ICH_LR`index`_EL2.
     fn set_lr(&mut self, index: usize, value: u64);
-    /// ICH_ELRSR_EL2: one bit for each list register that may be overwritten without loss.
+    /// ICH_ELRSR_EL2: one bit for each list register that may be overwritten without loss. It
+    /// need not know yet of a `set_lr` since the guest was left.
     fn elrsr(&self) -> u32;
     /// ICH_HCR_EL2, read for EOIcount.
     fn hcr(&self) -> u64;
@@ -321,7 +331,7 @@ impl Vgic {
             bank.latch |= bit & bank.edge;
             self.notify(at, bit)
         } else if bank.edge & bit == 0 {
-            self.mark_stale(at, bit)
+            self.mark(at, bit, LOWERED)
         } else {
             Effects::NONE
         }
@@ -364,15 +374,16 @@ impl Vgic {
         effects
     }
 
-    /// Asks the vCPUs that have some of `bits` in a list register to fold it.
-    fn mark_stale(&mut self, at: At, bits: u32) -> Effects {
+    /// Asks the vCPUs that have some of `bits` in a list register to look at it: [`RESYNC`] or
+    /// [`LOWERED`].
+    fn mark(&mut self, at: At, bits: u32, what: u64) -> Effects {
         let mut effects = Effects::NONE;
         match at {
             At::Private(vcpu) => {
                 if let Some(cpu) = self.cpus.get_mut(vcpu)
                     && cpu.private.in_lr & bits != 0
                 {
-                    cpu.attention |= RESYNC;
+                    cpu.attention |= what;
                     effects = Effects::of(vcpu);
                 }
             }
@@ -384,7 +395,7 @@ impl Vgic {
                 for i in Bits(spi.bank.in_lr & bits) {
                     let vcpu = usize::from(spi.holder[i & 31]);
                     if let Some(cpu) = cpus.get_mut(vcpu) {
-                        cpu.attention |= RESYNC;
+                        cpu.attention |= what;
                         effects |= Effects::of(vcpu);
                     }
                 }

@@ -234,7 +234,7 @@ impl Vgic {
         if self.bank(at).is_none_or(|bank| bank.in_lr & bits == 0) {
             return Effects::NONE;
         }
-        let holders = self.mark_stale(at, bits);
+        let holders = self.mark(at, bits, RESYNC);
         if holders.contains(vcpu) { holders | self.absorb(vcpu, ci) } else { holders }
     }
 
@@ -288,7 +288,7 @@ impl Vgic {
             Some(cpu) => cpu.attention & RESYNC,
             None => 0,
         };
-        let effects = self.mark_stale(at, outside);
+        let effects = self.mark(at, outside, RESYNC);
         if let Some(cpu) = self.cpus.get_mut(vcpu) {
             cpu.attention = cpu.attention & !RESYNC | own;
         }

@@ -1,0 +1,56 @@
+//! The cleaning of a VM's caches, for a guest's set/way maintenance (src/exit/maintenance.rs).
+
+use super::{Vm, schedule};
+use crate::platform::timer;
+
+/// Who waits for the VM's memory to be cleaned to the point of coherency, and how far that is.
+#[derive(Default)]
+pub struct Cleaning {
+    /// Bytes of RAM that are done.
+    done: u64,
+    /// vCPUs that wait, one bit each.
+    waiting: u64,
+    /// vCPUs whose wait is over and who haven't seen it yet.
+    over: u64,
+}
+
+impl Vm {
+    /// Whether all of the VM's memory has been cleaned since vCPU `index` first asked. If not, the
+    /// job is told, and the vCPU is woken when it is: it blocks meanwhile, and asks again.
+    pub fn is_cleaned_for(&self, index: usize) -> bool {
+        let bit = 1 << (index & 63);
+        let mut cleaning = self.cleaning.lock();
+        if cleaning.over & bit != 0 {
+            cleaning.over &= !bit;
+            return true;
+        }
+        if cleaning.waiting & bit == 0 {
+            cleaning.waiting |= bit;
+            // From the start, also if others wait: what it wrote may be in what is done already.
+            cleaning.done = 0;
+        }
+        drop(cleaning);
+        self.call_job();
+        false
+    }
+
+    /// Cleans one slice. False when there is nothing to do.
+    pub(super) fn clean_slice(&self) -> bool {
+        let mut cleaning = self.cleaning.lock();
+        if cleaning.waiting == 0 {
+            return false;
+        }
+        match self.ram.clean(cleaning.done) {
+            Some(bytes) => cleaning.done = cleaning.done.wrapping_add(bytes),
+            None => {
+                let waiting = core::mem::take(&mut cleaning.waiting);
+                cleaning.over |= waiting;
+                drop(cleaning);
+                for vcpu in self.vcpus.iter().filter(|vcpu| waiting & 1 << vcpu.index != 0) {
+                    schedule::tell(|queue| queue.wake(vcpu.entity, timer::now()));
+                }
+            }
+        }
+        true
+    }
+}

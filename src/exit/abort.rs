@@ -5,25 +5,24 @@
 use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2};
 use tock_registers::interfaces::Readable;
 
-use super::esr::{Access, DataAbort, Esr, Fault, InstructionAbort};
+use super::esr::{Abort, Access, Esr};
+use super::fault;
 use super::guest::{Guest, Next};
 use super::inject::Exception;
-use super::{fault, inject};
 use crate::device::{Target, route};
-use crate::memory::Ipa;
 use crate::platform::console;
 use crate::vm::layout::UART_INTID;
 
 /// A load or store.
 #[inline]
 pub fn data(guest: &mut Guest, esr: Esr) -> Next {
-    let abort = DataAbort::new(esr);
+    let abort = Abort::new(esr);
     let ipa = abort.ipa(FAR_EL2.get(), HPFAR_EL2.get());
     let (Some(ipa), Some(access)) = (ipa, abort.access()) else {
-        return not_emulated(guest, esr, abort.fault(), ipa, abort.cache_maintenance());
+        return not_emulated(guest, esr);
     };
     match route(ipa, guest.vm.vcpus.len()) {
-        Target::None => return not_emulated(guest, esr, abort.fault(), Some(ipa), false),
+        Target::None => return not_emulated(guest, esr),
         target => emulate(guest, target, access),
     }
     guest.skip(esr);
@@ -111,10 +110,9 @@ fn set_uart_level(guest: &Guest, level: bool) {
 /// A fetch.
 #[cold]
 pub fn instruction(guest: &mut Guest, esr: Esr) -> Next {
-    let abort = InstructionAbort::new(esr);
-    let ipa = abort.ipa(FAR_EL2.get(), HPFAR_EL2.get());
     let at = guest.state.frame.pc;
-    let next = not_emulated(guest, esr, abort.fault(), ipa, false);
+    let ipa = Abort::new(esr).ipa(FAR_EL2.get(), HPFAR_EL2.get());
+    let next = not_emulated(guest, esr);
     // The abort's own vector is where nothing is: it would be taken for ever.
     if next == Next::Resume && guest.state.frame.pc == at && !guest.is_mapped(ipa) {
         return fault::stop(guest, esr, "the vector for this abort is itself not in memory");
@@ -123,28 +121,23 @@ pub fn instruction(guest: &mut Guest, esr: Esr) -> Next {
 }
 
 #[cold]
-fn not_emulated(
-    guest: &mut Guest,
-    esr: Esr,
-    why: Fault,
-    ipa: Option<Ipa>,
-    maintenance: bool,
-) -> Next {
-    match why {
-        Fault::Translation(_) | Fault::AccessFlag(_) | Fault::Permission(_) => {}
+fn not_emulated(guest: &mut Guest, esr: Esr) -> Next {
+    let (abort, far) = (Abort::new(esr), FAR_EL2.get());
+    let why = abort.fault();
+    if why.is_external() {
         // Not stage 2's: the guest's own external abort, which HCR_EL2.TEA brought here first.
-        Fault::External | Fault::ExternalOnWalk(_) => {
-            return guest.inject(inject::Exception::reflect(esr, FAR_EL2.get()));
-        }
-        _ => return fault::stop(guest, esr, "stage 2 should not raise this"),
+        return guest.inject(Exception::reflect(esr, far));
     }
-    if matches!(why, Fault::Translation(_)) && guest.is_mapped(ipa) {
+    if !why.is_stage2() {
+        return fault::stop(guest, esr, "stage 2 should not raise this");
+    }
+    if why.is_translation() && guest.is_mapped(abort.ipa(far, HPFAR_EL2.get())) {
         return Next::Resume;
     }
-    if maintenance {
+    if abort.cache_maintenance() {
         // By address, where no memory is: there is nothing to maintain (as KVM sees it too).
         guest.skip(esr);
         return Next::Resume;
     }
-    guest.inject(Exception::external_abort(esr, FAR_EL2.get()))
+    guest.inject(Exception::external_abort(esr, far))
 }

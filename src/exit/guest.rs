@@ -137,21 +137,15 @@ impl Guest {
                 pstate: self.state.frame.pstate,
                 vbar_el1: VBAR_EL1.get(),
                 sctlr_el1: SCTLR_EL1.get(),
-                features: inject::Features {
-                    pan: id_register(7, 1) >> 20 & 0xf != 0,
-                    ssbs: id_register(4, 1) >> 4 & 0xf != 0,
-                    mte: false,
-                    nmi: false,
-                },
+                pan: id_register(7, 1) >> 20 & 0xf != 0,
+                ssbs: id_register(4, 1) >> 4 & 0xf != 0,
             },
         );
         self.state.frame.pc = entry.pc;
         self.state.frame.pstate = entry.pstate;
         SPSR_EL1.set(entry.spsr_el1);
         ELR_EL1.set(entry.elr_el1);
-        if let Some(esr) = entry.esr_el1 {
-            ESR_EL1.set(esr);
-        }
+        ESR_EL1.set(entry.esr_el1);
         if let Some(far) = entry.far_el1 {
             FAR_EL1.set(far);
         }

@@ -8,46 +8,21 @@ use super::esr::Esr;
 
 /// M[4]: the exception came from AArch32.
 pub const NRW: u64 = 1 << 4;
-/// M[3:0] for AArch64: the exception level and the stack pointer.
-pub const MODE_MASK: u64 = 0xf;
-/// M[4:0]: EL0, which has only SP_EL0.
-pub const EL0T: u64 = 0b0000;
-/// M[4:0]: EL1 on SP_EL0.
-pub const EL1T: u64 = 0b0100;
 /// M[4:0]: EL1 on SP_EL1.
 pub const EL1H: u64 = 0b0101;
-/// M[4:0]: AArch32 User mode, the only AArch32 mode of EL0.
-pub const A32_USER: u64 = 0b1_0000;
-/// T (AArch32): T32 instructions, which can be two bytes long.
-pub const T: u64 = 1 << 5;
-/// F: FIQ masked.
-pub const F: u64 = 1 << 6;
-/// I: IRQ masked.
-pub const I: u64 = 1 << 7;
-/// A: SError masked.
-pub const A: u64 = 1 << 8;
-/// D (AArch64): debug exceptions masked. The bit is E, the data endianness, in AArch32.
-pub const D: u64 = 1 << 9;
-/// All four mask bits.
-pub const DAIF: u64 = D | A | I | F;
+/// D, A, I and F: debug exceptions, SError, IRQ and FIQ masked. In AArch32 D is E, the data
+/// endianness.
+pub const DAIF: u64 = 0xf << 6;
 /// BTYPE (AArch64): what kind of branch led to this instruction, for FEAT_BTI.
 pub const BTYPE: u64 = 0b11 << 10;
 /// SSBS (AArch64): speculative store bypass is safe. Bit 23 in AArch32.
 pub const SSBS: u64 = 1 << 12;
-/// ALLINT (AArch64): all interrupts masked, for FEAT_NMI.
-pub const ALLINT: u64 = 1 << 13;
-/// IL: the next instruction takes an Illegal Execution state exception.
-pub const IL: u64 = 1 << 20;
 /// SS: a software step is active and its instruction has not been executed yet.
 pub const SS: u64 = 1 << 21;
 /// PAN: privileged accesses to EL0's memory fault.
 pub const PAN: u64 = 1 << 22;
-/// UAO (AArch64): unprivileged loads and stores are privileged ones.
-pub const UAO: u64 = 1 << 23;
 /// DIT: data-independent timing. Bit 24 in SPSR_ELx for both execution states.
 pub const DIT: u64 = 1 << 24;
-/// TCO (AArch64): tag checks off.
-pub const TCO: u64 = 1 << 25;
 /// V, the overflow flag.
 pub const V: u64 = 1 << 28;
 /// C, the carry flag.
@@ -76,7 +51,7 @@ pub const fn level(pstate: u64) -> u8 {
 
 /// AArch32's ITSTATE, the progress through a T32 IT block: 0 outside of one.
 #[inline]
-pub const fn itstate(pstate: u64) -> u8 {
+const fn itstate(pstate: u64) -> u8 {
     ((pstate >> 25 & 0b11) | (pstate >> 10 & 0b11_1111) << 2) as u8
 }
 
@@ -97,7 +72,7 @@ pub const fn step_over(esr: Esr, pc: u64, pstate: u64) -> (u64, u64) {
 
 #[cold]
 const fn step_over_a32(esr: Esr, pc: u64, pstate: u64) -> (u64, u64) {
-    let pc = pc.wrapping_add(esr.instruction_length()) & 0xffff_ffff;
+    let pc = pc.wrapping_add(if esr.il() { 4 } else { 2 }) & 0xffff_ffff;
     let it = it_advance(itstate(pstate)) as u64;
     let pstate = pstate & !(IT_MASK | SS);
     (pc, pstate | (it & 0b11) << 25 | (it >> 2) << 10)
@@ -109,7 +84,7 @@ const fn it_advance(it: u8) -> u8 {
 }
 
 /// `ConditionHolds()` of the pseudocode: does the A32 condition `cond` hold for these flags?
-pub const fn condition_holds(cond: u8, pstate: u64) -> bool {
+const fn condition_holds(cond: u8, pstate: u64) -> bool {
     let n = pstate & N != 0;
     let z = pstate & Z != 0;
     let c = pstate & C != 0;

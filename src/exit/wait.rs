@@ -1,6 +1,6 @@
 //! WFI and WFE: a vCPU that has nothing to do.
 
-use super::esr::{Esr, WfKind, Wfx};
+use super::esr::Esr;
 use super::guest::{Guest, Next};
 use crate::platform::timer;
 use crate::sched::Reason;
@@ -10,7 +10,7 @@ use crate::vm::schedule;
 /// gives the pCPU away. Both may end early (D1.7.1, D1.7.2), so nothing goes wrong if they do.
 pub fn wfx(guest: &mut Guest, esr: Esr) -> Next {
     guest.skip(esr);
-    if !matches!(Wfx::new(esr).kind(), WfKind::Wfi | WfKind::Wfit) {
+    if esr.waits_for_event() {
         return guest.leave(Reason::Yield);
     }
     block(guest)

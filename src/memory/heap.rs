@@ -2,7 +2,6 @@
 //! path of an exit.
 
 use core::alloc::Layout;
-use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use buddy_system_allocator::LockedHeap;
@@ -40,28 +39,12 @@ pub fn va(pa: Pa) -> Va {
     layout::HEAP.wrapping_add(offset)
 }
 
-fn pages(count: u64, align: u64) -> Option<Layout> {
-    Layout::from_size_align((count * PAGE_SIZE) as usize, align as usize).ok()
-}
-
-/// `count` zeroed pages in a row, aligned to `align` bytes, for as long as the machine runs or
-/// until [`free_page`].
+/// `count` zeroed pages in a row, aligned to `align` bytes, for as long as the machine runs.
 pub fn zeroed_pages(count: u64, align: u64) -> Option<Va> {
-    let layout = pages(count, align.max(PAGE_SIZE))?;
+    let (size, align) = (count.checked_mul(PAGE_SIZE)?, align.max(PAGE_SIZE));
+    let layout = Layout::from_size_align(size as usize, align as usize).ok()?;
     let start = HEAP.lock().alloc(layout).ok()?;
     // SAFETY: `layout.size()` bytes that were just allocated.
     unsafe { start.write_bytes(0, layout.size()) };
     Some(Va::new(start.as_ptr() as u64))
-}
-
-/// Gives back what [`zeroed_pages`] gave, aligned to its size.
-///
-/// # Safety
-/// It came from there with the same count, and nothing refers to it any more, no walker either.
-pub unsafe fn free_pages(start: Va, count: u64) {
-    let pointer = NonNull::new(start.get() as *mut u8);
-    if let (Some(pointer), Some(layout)) = (pointer, pages(count, count * PAGE_SIZE)) {
-        // SAFETY: as the caller promises.
-        unsafe { HEAP.lock().dealloc(pointer, layout) };
-    }
 }

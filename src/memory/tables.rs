@@ -1,46 +1,60 @@
 //! The machine behind the stage-2 tables: pages of EL2's heap, and the TLBs of all pCPUs.
 
-use super::stage2::{Maintenance, TableMemory};
-use super::{Ipa, PAGE_SIZE, Pa, heap};
+use super::stage2::{Maintenance, TableMemory, root_pages, vttbr};
+use super::{GIB, Ipa, PAGE_SIZE, Pa, heap};
 use crate::el2::cache;
 
-/// Table memory and TLB maintenance of one VM.
+/// Table memory and TLB maintenance of one VM. The memory is taken from the heap when the VM is
+/// made, and is the VM's for good: nothing is allocated later.
 pub struct Tables {
-    /// VTTBR_EL2 of the VM. TLB maintenance acts on the VMID in that register; until the VM has
-    /// its tables (and nothing of it can be in a TLB) it is `None`.
-    vttbr: Option<u64>,
+    /// VTTBR_EL2 of the VM: TLB maintenance acts on the VMID in that register.
+    vttbr: u64,
+    root: Pa,
+    /// The first free page, or 0. Each holds the next one's address in its first word, and zeros.
+    free: u64,
 }
 
 /// From this many pages on, all of the VM's entries go at once.
 const PAGE_BY_PAGE: u64 = 64;
 
 impl Tables {
-    /// For tables that aren't in use yet.
-    pub const fn new() -> Self {
-        Self { vttbr: None }
+    /// For the VM of `vmid` with `ipa_bits` of address and `ram` bytes of memory in frames of
+    /// 2 MiB: a root, and one table of level 2 for each gigabyte. `None` if the heap is full.
+    pub fn new(vmid: u16, ipa_bits: u8, ram: u64) -> Option<Self> {
+        let root_pages = root_pages(ipa_bits);
+        let pages = root_pages + ram.div_ceil(GIB);
+        let root = heap::pa(heap::zeroed_pages(pages, root_pages * PAGE_SIZE)?);
+        let mut tables = Self { vttbr: vttbr(vmid, root), root, free: 0 };
+        for page in root_pages..pages {
+            tables.free(root.wrapping_add(page * PAGE_SIZE));
+        }
+        Some(tables)
     }
 
-    /// From now on the tables are reached by this VTTBR_EL2.
-    pub fn set_vttbr(&mut self, vttbr: u64) {
-        self.vttbr = Some(vttbr);
-    }
-}
-
-impl Default for Tables {
-    fn default() -> Self {
-        Self::new()
+    /// VTTBR_EL2 by which the tables are reached.
+    pub fn vttbr(&self) -> u64 {
+        self.vttbr
     }
 }
 
 impl TableMemory for Tables {
-    fn allocate(&mut self, pages: usize) -> Option<Pa> {
-        let pages = pages as u64;
-        heap::zeroed_pages(pages, pages * PAGE_SIZE).map(heap::pa)
+    fn root(&self) -> Pa {
+        self.root
     }
 
-    fn free(&mut self, table: Pa, pages: usize) {
-        // SAFETY: the trait's contract: it came from `allocate`, and no walker stands in it.
-        unsafe { heap::free_pages(heap::va(table), pages as u64) };
+    fn allocate(&mut self) -> Option<Pa> {
+        if self.free == 0 {
+            return None;
+        }
+        let table = Pa::new(self.free);
+        self.free = self.read(table);
+        self.write(table, 0);
+        Some(table)
+    }
+
+    fn free(&mut self, table: Pa) {
+        self.write(table, self.free);
+        self.free = table.get();
     }
 
     fn read(&self, at: Pa) -> u64 {
@@ -63,9 +77,8 @@ impl Maintenance for Tables {
     }
 
     fn invalidate(&mut self, ipa: Ipa, len: u64) {
-        let Some(vttbr) = self.vttbr else { return };
         let pages = len / PAGE_SIZE;
-        cache::with_vttbr(vttbr, || {
+        cache::with_vttbr(self.vttbr, || {
             if pages > PAGE_BY_PAGE {
                 cache::tlbi_vmalls12e1is();
             } else {

@@ -25,7 +25,7 @@ use crate::el2::lock::{Lock, rank};
 use crate::memory::Ipa;
 use crate::memory::frames::{Clean, Dirty, Frames};
 use crate::memory::guest::GuestRam;
-use crate::memory::stage2::{self, Attributes, Stage2, vttbr};
+use crate::memory::stage2::{self, Attributes, Stage2};
 use crate::memory::tables::Tables;
 use crate::platform::{console, power, timer};
 use crate::sched::{MAX_ENTITIES, SchedError, State};
@@ -117,12 +117,13 @@ impl Vm {
         let plan = config.plan().map_err(|fault| format!("{fault}"))?;
         let tree = tree::build(config, plan.initrd).map_err(|fault| format!("{fault}"))?;
 
-        let mut stage2 = Stage2::new(Tables::new(), ipa_bits).map_err(|error| refuse(&error))?;
         // VMID 0 is left to EL2 between guests.
         let vmid = u16::try_from(id + 1).ok().filter(|vmid| *vmid <= most_vmid());
         let vmid = vmid.ok_or_else(|| refuse(&"no VMID is left"))?;
-        let vttbr = vttbr(vmid, stage2.root());
-        stage2.machine().set_vttbr(vttbr);
+        let tables = Tables::new(vmid, ipa_bits, frames.bytes())
+            .ok_or_else(|| refuse(&stage2::Error::NoTables))?;
+        let vttbr = tables.vttbr();
+        let stage2 = Stage2::new(tables, ipa_bits).map_err(|error| refuse(&error))?;
 
         let entity = |weight: u32, mask: u8, dedicated: Option<usize>| {
             let add = |queue: &mut crate::sched::RunQueue| queue.add(weight, mask, dedicated);

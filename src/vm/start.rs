@@ -8,7 +8,7 @@ use super::description::{self, Limits, VmConfig};
 use super::{Vm, note_failure, off_if_last, stay};
 use crate::el2::features::ipa_bits;
 use crate::memory::BLOCK_SIZE;
-use crate::memory::frames::{FrameAllocator, VmId};
+use crate::memory::frames::FrameAllocator;
 use crate::platform::cmdline::CommandLine;
 use crate::platform::console;
 
@@ -83,9 +83,8 @@ fn refuse(why: &dyn core::fmt::Display) {
 }
 
 fn make(id: usize, config: &VmConfig<'static>, frames: &mut FrameAllocator) -> Option<&'static Vm> {
-    let owner = VmId(id as u16);
     let made = frames
-        .allocate(owner, config.memory().div_ceil(BLOCK_SIZE))
+        .allocate(config.memory().div_ceil(BLOCK_SIZE))
         .map_err(|error| format!("{}: memory-mib: {error}", config.name))
         .and_then(|memory| Vm::make(id, config, memory, ipa_bits()));
     made.map_err(|why| refuse(&why)).ok()

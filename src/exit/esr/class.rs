@@ -2,13 +2,11 @@
 
 use core::fmt;
 
-use super::ReturnAddress;
-
 /// An exception class, ESR_ELx.EC (bits 31:26).
 ///
 /// A number with names, so that `match esr.ec() { Ec::HVC64 => … }` compiles to a jump table and
 /// an unallocated value is nothing special.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub struct Ec(pub u8);
 
@@ -125,15 +123,21 @@ impl Ec {
     }
 }
 
-impl fmt::Debug for Ec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ec({:#04x})", self.0)
-    }
-}
-
 impl fmt::Display for Ec {
     /// `EC 0x24 data abort from a lower EL`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EC {:#04x} {}", self.0, self.name())
     }
+}
+
+/// What ELR_ELx points at after an exception: see [`Ec::elr_points_at`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReturnAddress {
+    /// At the instruction that trapped or faulted. Returning there executes it again; after an
+    /// emulation the hypervisor steps over it ([`crate::exit::pstate::step_over`]).
+    Instruction,
+    /// Past the instruction that asked for the exception.
+    Past,
+    /// At the next instruction to execute. The exception has nothing to do with it.
+    Interrupted,
 }

@@ -3,159 +3,86 @@
 use core::fmt;
 
 /// What went wrong with a memory access: DFSC or IFSC, ISS bits 5:0 (Arm DDI 0487, ESR_ELx, ISS
-/// encoding for an exception from a Data Abort). Levels are those of the translation tables: 0
-/// to 3, and −1 and −2 with FEAT_LPA2 and FEAT_D128.
+/// encoding for an exception from a Data Abort).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// An address has bits above the configured size.
-    AddressSize(i8),
-    /// No valid descriptor: for a device of ours, the normal case.
-    Translation(i8),
-    /// The descriptor's access flag is 0.
-    AccessFlag(i8),
-    /// The descriptor forbids this access.
-    Permission(i8),
-    /// The bus answered with an error.
-    External,
-    /// The bus answered with an error while the tables were walked.
-    ExternalOnWalk(i8),
-    /// A parity or ECC error.
-    Parity,
-    /// A parity or ECC error while the tables were walked.
-    ParityOnWalk(i8),
-    /// FEAT_MTE: the tags differ.
-    TagCheck,
-    /// Misaligned access, to device memory or with SCTLR.A set.
-    Alignment,
-    /// Granule protection fault.
-    GranuleProtection,
-    /// Granule protection fault on a walk.
-    GranuleProtectionOnWalk(i8),
-    /// Two TLB entries match: tables were changed without break-before-make.
-    TlbConflict,
-    /// Hardware could not update the access flag or dirty state atomically.
-    UnsupportedAtomicUpdate,
-    /// IMPLEMENTATION DEFINED, lockdown.
-    Lockdown,
-    /// Exclusive or atomic access to memory that does not support it.
-    UnsupportedExclusive,
-    /// A code that the manual does not allocate.
-    Reserved(u8),
-}
+#[repr(transparent)]
+pub struct Fault(u8);
 
 impl Fault {
-    /// Decodes a six-bit fault status code; higher bits are ignored.
-    pub const fn decode(fsc: u32) -> Self {
-        let fsc = (fsc & 0x3f) as u8;
-        let level = (fsc & 3) as i8;
-        match fsc {
-            0x00..=0x03 => Self::AddressSize(level),
-            0x04..=0x07 => Self::Translation(level),
-            0x08..=0x0b => Self::AccessFlag(level),
-            0x0c..=0x0f => Self::Permission(level),
-            0x10 => Self::External,
-            0x11 => Self::TagCheck,
-            0x12 => Self::ExternalOnWalk(-2),
-            0x13 => Self::ExternalOnWalk(-1),
-            0x14..=0x17 => Self::ExternalOnWalk(level),
-            0x18 => Self::Parity,
-            0x1b => Self::ParityOnWalk(-1),
-            0x1c..=0x1f => Self::ParityOnWalk(level),
-            0x21 => Self::Alignment,
-            0x22 => Self::GranuleProtectionOnWalk(-2),
-            0x23 => Self::GranuleProtectionOnWalk(-1),
-            0x24..=0x27 => Self::GranuleProtectionOnWalk(level),
-            0x28 => Self::GranuleProtection,
-            0x29 => Self::AddressSize(-1),
-            0x2a => Self::Translation(-2),
-            0x2b => Self::Translation(-1),
-            0x2c => Self::AddressSize(-2),
-            0x30 => Self::TlbConflict,
-            0x31 => Self::UnsupportedAtomicUpdate,
-            0x34 => Self::Lockdown,
-            0x35 => Self::UnsupportedExclusive,
-            other => Self::Reserved(other),
-        }
+    /// The bus answered with an error.
+    pub const EXTERNAL: Self = Self(0x10);
+    /// The bus answered with an error while a descriptor of level 3 was fetched.
+    pub const EXTERNAL_ON_WALK: Self = Self(0x17);
+
+    /// The fault of an abort's ISS.
+    #[inline]
+    pub const fn new(iss: u32) -> Self {
+        Self((iss & 0x3f) as u8)
     }
 
-    /// The six-bit fault status code: the inverse of [`Fault::decode`].
-    ///
-    /// Levels that the manual has no code for are taken as the nearest that it has.
+    /// The six-bit fault status code.
     pub const fn code(self) -> u8 {
-        match self {
-            Self::AddressSize(-2) => 0x2c,
-            Self::AddressSize(-1) => 0x29,
-            Self::AddressSize(level) => level_code(0x00, level),
-            Self::Translation(-2) => 0x2a,
-            Self::Translation(-1) => 0x2b,
-            Self::Translation(level) => level_code(0x04, level),
-            Self::AccessFlag(level) => level_code(0x08, level),
-            Self::Permission(level) => level_code(0x0c, level),
-            Self::External => 0x10,
-            Self::TagCheck => 0x11,
-            Self::ExternalOnWalk(-2) => 0x12,
-            Self::ExternalOnWalk(-1) => 0x13,
-            Self::ExternalOnWalk(level) => level_code(0x14, level),
-            Self::Parity => 0x18,
-            Self::ParityOnWalk(-1) => 0x1b,
-            Self::ParityOnWalk(level) => level_code(0x1c, level),
-            Self::Alignment => 0x21,
-            Self::GranuleProtectionOnWalk(-2) => 0x22,
-            Self::GranuleProtectionOnWalk(-1) => 0x23,
-            Self::GranuleProtectionOnWalk(level) => level_code(0x24, level),
-            Self::GranuleProtection => 0x28,
-            Self::TlbConflict => 0x30,
-            Self::UnsupportedAtomicUpdate => 0x31,
-            Self::Lockdown => 0x34,
-            Self::UnsupportedExclusive => 0x35,
-            Self::Reserved(code) => code & 0x3f,
-        }
+        self.0
     }
 
-    /// Whether stage 2 refused the access for its tables' sake, so that HPFAR_EL2 holds the IPA:
-    /// a translation, access flag or address size fault. For a permission fault HPFAR_EL2 is
-    /// UNKNOWN (DDI 0487, HPFAR_EL2), and for all others the IPA is not known to begin with.
+    /// A translation fault: no valid descriptor. For a device of ours, the normal case.
+    #[inline]
+    pub const fn is_translation(self) -> bool {
+        matches!(self.0, 0x04..=0x07 | 0x2a | 0x2b)
+    }
+
+    /// A fault that stage 2 may raise: its descriptor is invalid, lacks the access flag, or
+    /// forbids this access.
+    #[inline]
+    pub const fn is_stage2(self) -> bool {
+        matches!(self.0, 0x08..=0x0f) || self.is_translation()
+    }
+
+    /// The bus answered with an error, to the access or to a table walk.
+    pub const fn is_external(self) -> bool {
+        matches!(self.0, 0x10 | 0x12..=0x17)
+    }
+
+    /// Whether HPFAR_EL2 holds the IPA: after a translation, access flag or address size fault.
+    /// For a permission fault HPFAR_EL2 is UNKNOWN (DDI 0487, HPFAR_EL2), and for all others the
+    /// IPA is not known to begin with.
+    #[inline]
     pub const fn sets_hpfar(self) -> bool {
-        matches!(self, Self::AddressSize(_) | Self::Translation(_) | Self::AccessFlag(_))
-    }
-}
-
-/// `base` with `level` in its two low bits.
-const fn level_code(base: u8, level: i8) -> u8 {
-    base | match level {
-        ..=0 => 0,
-        1 => 1,
-        2 => 2,
-        3.. => 3,
+        matches!(self.0, 0x00..=0x0b | 0x29..=0x2c)
     }
 }
 
 impl fmt::Display for Fault {
+    /// The fault in words, with the level of the translation tables: 0 to 3, and −1 and −2 with
+    /// FEAT_LPA2 and FEAT_D128.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::AddressSize(level) => write!(f, "address size fault level {level}"),
-            Self::Translation(level) => write!(f, "translation fault level {level}"),
-            Self::AccessFlag(level) => write!(f, "access flag fault level {level}"),
-            Self::Permission(level) => write!(f, "permission fault level {level}"),
-            Self::External => f.write_str("synchronous external abort"),
-            Self::ExternalOnWalk(level) => {
-                write!(f, "synchronous external abort on a table walk, level {level}")
-            }
-            Self::Parity => f.write_str("synchronous parity or ECC error"),
-            Self::ParityOnWalk(level) => {
-                write!(f, "synchronous parity or ECC error on a table walk, level {level}")
-            }
-            Self::TagCheck => f.write_str("synchronous tag check fault"),
-            Self::Alignment => f.write_str("alignment fault"),
-            Self::GranuleProtection => f.write_str("granule protection fault"),
-            Self::GranuleProtectionOnWalk(level) => {
-                write!(f, "granule protection fault on a table walk, level {level}")
-            }
-            Self::TlbConflict => f.write_str("TLB conflict"),
-            Self::UnsupportedAtomicUpdate => f.write_str("unsupported atomic hardware update"),
-            Self::Lockdown => f.write_str("lockdown fault"),
-            Self::UnsupportedExclusive => f.write_str("unsupported exclusive or atomic access"),
-            Self::Reserved(code) => write!(f, "reserved fault status {code:#04x}"),
-        }
+        let low = (self.0 & 3) as i8;
+        let (name, level) = match self.0 {
+            0x00..=0x03 => ("address size fault level", Some(low)),
+            0x29 => ("address size fault level", Some(-1)),
+            0x2c => ("address size fault level", Some(-2)),
+            0x04..=0x07 => ("translation fault level", Some(low)),
+            0x2a..=0x2b => ("translation fault level", Some(low - 4)),
+            0x08..=0x0b => ("access flag fault level", Some(low)),
+            0x0c..=0x0f => ("permission fault level", Some(low)),
+            0x10 => ("synchronous external abort", None),
+            0x12..=0x13 => ("synchronous external abort on a table walk, level", Some(low - 4)),
+            0x14..=0x17 => ("synchronous external abort on a table walk, level", Some(low)),
+            0x18 => ("synchronous parity or ECC error", None),
+            0x1b => ("synchronous parity or ECC error on a table walk, level", Some(-1)),
+            0x1c..=0x1f => ("synchronous parity or ECC error on a table walk, level", Some(low)),
+            0x11 => ("synchronous tag check fault", None),
+            0x21 => ("alignment fault", None),
+            0x28 => ("granule protection fault", None),
+            0x22..=0x23 => ("granule protection fault on a table walk, level", Some(low - 4)),
+            0x24..=0x27 => ("granule protection fault on a table walk, level", Some(low)),
+            0x30 => ("TLB conflict", None),
+            0x31 => ("unsupported atomic hardware update", None),
+            0x34 => ("lockdown fault", None),
+            0x35 => ("unsupported exclusive or atomic access", None),
+            code => return write!(f, "reserved fault status {code:#04x}"),
+        };
+        f.write_str(name)?;
+        level.map_or(Ok(()), |level| write!(f, " {level}"))
     }
 }

@@ -10,26 +10,46 @@
 //! ```
 //!
 //! The exit path switches on [`Esr::ec`] and wraps the ISS in the one type that its class needs
-//! ([`SysReg`], [`DataAbort`], [`Wfx`], …). These types are the bare number: each question is a
-//! shift and a mask, and what isn't asked costs nothing. [`Syndrome`] holds all classes in one
-//! enum, and [`Report`] prints one line, for people.
+//! ([`SysRegAccess`], [`Abort`]). These types are the bare number: each question is a shift and a
+//! mask, and what isn't asked costs nothing. [`Report`] prints every class, as one line for
+//! people.
+
+/// Accessors of a register's fields, written as the manual writes them: `name[9:5]` is a number,
+/// `name[0]` a flag.
+macro_rules! fields {
+    () => {};
+    ($(#[$doc:meta])* $name:ident[$bit:literal]; $($rest:tt)*) => {
+        $(#[$doc])*
+        #[inline]
+        pub const fn $name(self) -> bool {
+            self.0 >> $bit & 1 != 0
+        }
+        fields! { $($rest)* }
+    };
+    ($(#[$doc:meta])* $name:ident[$high:literal:$low:literal]; $($rest:tt)*) => {
+        $(#[$doc])*
+        #[inline]
+        pub const fn $name(self) -> u8 {
+            (self.0 >> $low & ((1 << ($high - $low + 1)) - 1)) as u8
+        }
+        fields! { $($rest)* }
+    };
+}
 
 mod abort;
 mod class;
 mod fault;
-mod iss;
-mod syndrome;
+mod report;
 mod sysreg;
 
-pub use abort::{Access, DataAbort, InstructionAbort, gpr, set_gpr};
-pub use class::Ec;
+pub use abort::{Abort, Access};
+pub use class::{Ec, ReturnAddress};
 pub use fault::Fault;
-pub use iss::{Coprocessor, CoprocessorPair, Pauth, SError, Severity, Step, WfKind, Wfx};
-pub use syndrome::{Report, Syndrome};
+pub use report::Report;
 pub use sysreg::{SysReg, SysRegAccess, reg};
 
 /// An exception syndrome, the value of ESR_EL2 (or ESR_EL1: the layout is the same).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub struct Esr(u64);
 
@@ -57,43 +77,21 @@ impl Esr {
         Ec((self.0 >> 26 & 0x3f) as u8)
     }
 
-    /// IL, bit 25: the trapped instruction is four bytes long. Always 1 where the length means
-    /// nothing (SError, instruction abort, alignment, data abort without ISV, illegal state,
-    /// debug but BRK, EC 0).
-    #[inline]
-    pub const fn il(self) -> bool {
-        self.0 & 1 << 25 != 0
-    }
-
     /// ISS, bits 24:0: what the class has to say.
     #[inline]
     pub const fn iss(self) -> u32 {
         (self.0 & 0x1ff_ffff) as u32
     }
 
-    /// Length in bytes of the trapped instruction, from IL: 2 for a T32 halfword, else 4.
-    #[inline]
-    pub const fn instruction_length(self) -> u64 {
-        if self.il() { 4 } else { 2 }
+    fields! {
+        /// IL, bit 25: the trapped instruction is four bytes long, not a T32 halfword. Always 1
+        /// where the length means nothing (SError, instruction abort, alignment, data abort
+        /// without ISV, illegal state, debug but BRK, EC 0).
+        il[25];
+        /// TI, bit 0, of EC 0x01: the instruction was WFE or WFET, which wait for an event, not
+        /// WFI or WFIT.
+        waits_for_event[0];
     }
-
-    /// The 16-bit immediate of HVC, SVC, SMC (AArch64), BRK and BKPT: ISS bits 15:0.
-    #[inline]
-    pub const fn imm16(self) -> u16 {
-        (self.0 & 0xffff) as u16
-    }
-}
-
-/// What ELR_ELx points at after an exception: see [`Ec::elr_points_at`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReturnAddress {
-    /// At the instruction that trapped or faulted. Returning there executes it again; after an
-    /// emulation the hypervisor steps over it ([`super::pstate::step_over`]).
-    Instruction,
-    /// Past the instruction that asked for the exception.
-    Past,
-    /// At the next instruction to execute. The exception has nothing to do with it.
-    Interrupted,
 }
 
 #[cfg(test)]

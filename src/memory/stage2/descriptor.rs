@@ -1,8 +1,6 @@
 //! Stage-2 descriptors of the 4 KiB granule (Arm DDI 0487, "VMSAv8-64 translation table format
 //! descriptors"), and the two registers that point the hardware at them.
 
-use core::fmt;
-
 use crate::memory::Pa;
 
 /// Bit 0 of every descriptor. With 0 the hardware ignores all other bits.
@@ -13,7 +11,6 @@ const TABLE_OR_PAGE: u64 = 1 << 1;
 const MEMATTR_NORMAL_WB: u64 = 0b1111 << 2;
 /// MemAttr[3:0], bits 5:2: Device-nGnRE.
 const MEMATTR_DEVICE_NGNRE: u64 = 0b0001 << 2;
-const MEMATTR_MASK: u64 = 0b1111 << 2;
 /// S2AP, bits 7:6: bit 6 allows reads, bit 7 writes.
 const S2AP_READ: u64 = 1 << 6;
 const S2AP_WRITE: u64 = 1 << 7;
@@ -26,9 +23,6 @@ const AF: u64 = 1 << 10;
 const XN: u64 = 1 << 54;
 /// Output address bits 47:12, of a table, block or page.
 const ADDRESS: u64 = 0xffff_ffff_f000;
-/// What a change of permissions alone may touch: S2AP and XN[1:0].
-#[cfg(test)]
-pub(super) const PERMISSIONS: u64 = S2AP_READ | S2AP_WRITE | XN | 1 << 53;
 
 /// Bytes translated by one descriptor of `level`: 1 GiB, 2 MiB, 4 KiB for 1, 2, 3.
 pub(super) const fn span(level: u8) -> u64 {
@@ -44,87 +38,25 @@ pub(super) const fn shift(level: u8) -> u32 {
     }
 }
 
-/// Memory type of a mapping.
+/// Memory type and permissions of a mapping, as its descriptor has them: MemAttr, S2AP, SH and XN.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MemoryType {
-    /// Normal memory, write-back cacheable, inner shareable. Stage 1 may weaken it.
-    Normal,
-    /// Device-nGnRE: no gathering, no reordering, early write acknowledgement.
-    Device,
-}
-
-/// What a guest may do with a mapping.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Permissions {
-    /// Loads. A stage-1 walk counts as one.
-    pub read: bool,
-    /// Stores.
-    pub write: bool,
-    /// Instruction fetches.
-    pub execute: bool,
-}
-
-/// Memory type and permissions of a mapping.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Attributes {
-    /// The memory type.
-    pub memory: MemoryType,
-    /// The permissions.
-    pub permissions: Permissions,
-}
-
-impl Permissions {
-    /// Read, write and execute.
-    pub const RWX: Self = Self { read: true, write: true, execute: true };
-    /// Read and execute.
-    pub const RX: Self = Self { read: true, write: false, execute: true };
-    /// Read and write.
-    pub const RW: Self = Self { read: true, write: true, execute: false };
-    /// Read only.
-    pub const R: Self = Self { read: true, write: false, execute: false };
-
-    const fn bits(self) -> u64 {
-        (if self.read { S2AP_READ } else { 0 })
-            | (if self.write { S2AP_WRITE } else { 0 })
-            | (if self.execute { 0 } else { XN })
-    }
-}
+pub struct Attributes(u64);
 
 impl Attributes {
-    /// A guest's RAM.
-    pub const RAM: Self = Self { memory: MemoryType::Normal, permissions: Permissions::RWX };
-    /// Memory that a guest may read and execute.
-    pub const ROM: Self = Self { memory: MemoryType::Normal, permissions: Permissions::RX };
-    /// A device of the machine given to the guest: never executable, because a speculative
-    /// fetch from a device may have side effects.
-    pub const DEVICE: Self = Self { memory: MemoryType::Device, permissions: Permissions::RW };
+    const MASK: u64 = 0xff << 2 | XN;
 
-    const fn bits(self) -> u64 {
-        let memory = match self.memory {
-            MemoryType::Normal => MEMATTR_NORMAL_WB | SH_INNER,
-            // SH is ignored: devices are outer shareable anyway.
-            MemoryType::Device => MEMATTR_DEVICE_NGNRE,
-        };
-        memory | self.permissions.bits()
-    }
-}
-
-impl fmt::Display for Attributes {
-    /// `normal rwx`, `device rw-`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let memory = match self.memory {
-            MemoryType::Normal => "normal",
-            MemoryType::Device => "device",
-        };
-        let flag = |set, letter| if set { letter } else { '-' };
-        let Permissions { read, write, execute } = self.permissions;
-        write!(f, "{memory} {}{}{}", flag(read, 'r'), flag(write, 'w'), flag(execute, 'x'))
-    }
+    /// A guest's RAM: Normal memory, write-back cacheable, inner shareable, which stage 1 may
+    /// weaken; for loads, stores and fetches.
+    pub const RAM: Self = Self(MEMATTR_NORMAL_WB | SH_INNER | S2AP_READ | S2AP_WRITE);
+    /// A device of the machine given to the guest: Device-nGnRE, no gathering, no reordering,
+    /// early write acknowledgement (SH is ignored: outer shareable anyway). Never executable,
+    /// because a speculative fetch from a device may have side effects.
+    pub const DEVICE: Self = Self(MEMATTR_DEVICE_NGNRE | S2AP_READ | S2AP_WRITE | XN);
 }
 
 /// A descriptor, understood.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Entry {
+pub(super) enum Entry {
     /// Nothing there: an access faults.
     Invalid,
     /// The table of the next level.
@@ -143,29 +75,19 @@ impl Entry {
             (true, true, 1 | 2) => Self::Table(Pa::new(address)),
             (true, ..) => {
                 let pa = Pa::new(address & !(span(level) - 1));
-                let memory = if descriptor & MEMATTR_MASK == MEMATTR_NORMAL_WB {
-                    MemoryType::Normal
-                } else {
-                    MemoryType::Device
-                };
-                let permissions = Permissions {
-                    read: descriptor & S2AP_READ != 0,
-                    write: descriptor & S2AP_WRITE != 0,
-                    execute: descriptor & XN == 0,
-                };
-                Self::Leaf(pa, Attributes { memory, permissions })
+                Self::Leaf(pa, Attributes(descriptor & Attributes::MASK))
             }
         }
     }
 
     /// The descriptor for a table of `level`.
-    pub(super) const fn encode(self, level: u8) -> u64 {
+    pub const fn encode(self, level: u8) -> u64 {
         match self {
             Self::Invalid => 0,
             Self::Table(pa) => pa.get() & ADDRESS | TABLE_OR_PAGE | VALID,
             Self::Leaf(pa, attributes) => {
                 let page = if level == 3 { TABLE_OR_PAGE } else { 0 };
-                pa.get() & ADDRESS | attributes.bits() | AF | page | VALID
+                pa.get() & ADDRESS | attributes.0 | AF | page | VALID
             }
         }
     }
@@ -177,47 +99,30 @@ impl Entry {
 /// ID_AA64MMFR0_EL1.PARange (cut to 48, which is what DS = 0 can express); `vmid16` says that
 /// ID_AA64MMFR1_EL1.VMIDBits offers 16 bits (Arm DDI 0487, VTCR_EL2).
 pub const fn vtcr(ipa_bits: u8, pa_bits: u8, vmid16: bool) -> u64 {
-    /// T0SZ, bits 5:0: 64 less the input size.
-    const fn t0sz(ipa_bits: u8) -> u64 {
-        64u64.saturating_sub(ipa_bits as u64) & 0x3f
-    }
-    /// PS, bits 18:16: the encoding of PARange.
-    const fn ps(pa_bits: u8) -> u64 {
-        let code = match pa_bits {
-            ..36 => 0,
-            36..40 => 1,
-            40..42 => 2,
-            42..44 => 3,
-            44..48 => 4,
-            48.. => 5,
-        };
-        code << 16
-    }
     /// SL0, bits 7:6: 1 starts a walk with 4 KiB granule at level 1.
     const SL0_LEVEL_1: u64 = 1 << 6;
     /// IRGN0 and ORGN0, bits 9:8 and 11:10: walks are write-back, write-allocate cacheable, as
     /// our own stores to the tables are, so that no cache cleaning is needed between them.
-    const IRGN0_WBWA: u64 = 1 << 8;
-    const ORGN0_WBWA: u64 = 1 << 10;
+    const WALKS_WBWA: u64 = 1 << 8 | 1 << 10;
     /// SH0, bits 13:12: walks are inner shareable.
     const SH0_INNER: u64 = 3 << 12;
-    /// TG0, bits 15:14: 4 KiB.
-    const TG0_4K: u64 = 0 << 14;
-    /// VS, bit 19: 16-bit VMIDs.
-    const VS: u64 = 1 << 19;
     /// Bit 31 is RES1.
     const RES1: u64 = 1 << 31;
-    // HA and HD, bits 21 and 22, stay 0: we set AF and count no dirty pages by hardware.
-    // DS, bit 32, stays 0: no 52-bit addresses, output addresses lie in bits 47:12.
-    t0sz(ipa_bits)
-        | SL0_LEVEL_1
-        | IRGN0_WBWA
-        | ORGN0_WBWA
-        | SH0_INNER
-        | TG0_4K
-        | ps(pa_bits)
-        | if vmid16 { VS } else { 0 }
-        | RES1
+    // T0SZ, bits 5:0: 64 less the input size.
+    let t0sz = 64u64.saturating_sub(ipa_bits as u64) & 0x3f;
+    // PS, bits 18:16: the encoding of PARange.
+    let ps: u64 = match pa_bits {
+        ..36 => 0,
+        36..40 => 1,
+        40..42 => 2,
+        42..44 => 3,
+        44..48 => 4,
+        48.. => 5,
+    };
+    // Left 0: TG0, bits 15:14, 4 KiB; HA and HD, bits 21 and 22: we set AF and count no dirty
+    // pages by hardware; DS, bit 32: no 52-bit addresses, output addresses lie in bits 47:12.
+    // VS, bit 19: 16-bit VMIDs.
+    t0sz | SL0_LEVEL_1 | WALKS_WBWA | SH0_INNER | ps << 16 | (vmid16 as u64) << 19 | RES1
 }
 
 /// VTTBR_EL2: the root table and the VMID. CnP, bit 0, stays 0.

@@ -14,8 +14,7 @@
 //!   held in a TLB, so nothing has to be invalidated.
 //! - *valid → invalid* ([`Stage2::unmap`]): the stores, DSB, TLBI, DSB. Only then are the tables
 //!   that became empty given back: until then a walker may still stand in them.
-//! - *permissions* ([`Stage2::protect`]): S2AP and XN may change in place; then as for unmap.
-//! - *block → table* ([`Stage2::split_at`]): break-before-make, because a TLB that holds both
+//! - *block → table* (where [`Stage2::unmap`] ends within a block): break-before-make, because a TLB that holds both
 //!   the block and a page of it may raise a TLB conflict or mix them: the descriptor becomes
 //!   invalid, DSB, TLBI, DSB, and only then points to the new table. A vCPU that touches the
 //!   block in between takes a translation fault; whoever handles it waits for our lock, finds
@@ -25,16 +24,15 @@
 //! EL2 and, for tests, by a simulation with a hostile TLB.
 
 mod descriptor;
-mod walk;
 
-use core::fmt;
 use core::ops::RangeInclusive;
+
+use thiserror::Error;
 
 use crate::memory::{Ipa, PAGE_SIZE, Pa};
 
-pub use descriptor::{Attributes, Entry, MemoryType, Permissions, vtcr, vttbr};
-use descriptor::{VALID, shift, span};
-pub use walk::{Step, Translation, Walk};
+pub use descriptor::{Attributes, vtcr, vttbr};
+use descriptor::{Entry, VALID, shift, span};
 
 /// Entries of a table page.
 const ENTRIES: u64 = 512;
@@ -44,14 +42,18 @@ const IPA_BITS: RangeInclusive<u8> = 32..=40;
 /// Output addresses of our descriptors end here: DS = 0.
 const PA_END: u64 = 1 << 48;
 
-/// Memory for tables.
+/// Memory for the tables of one VM.
 pub trait TableMemory {
-    /// Takes `pages` (1 or 2) adjacent pages, aligned to their common size and full of zeros.
-    /// `None` if there are none left.
-    fn allocate(&mut self, pages: usize) -> Option<Pa>;
+    /// The root table: [`root_pages`] adjacent pages, aligned to their common size and full of
+    /// zeros to begin with.
+    fn root(&self) -> Pa;
 
-    /// Gives back what [`TableMemory::allocate`] gave.
-    fn free(&mut self, table: Pa, pages: usize);
+    /// Takes a page full of zeros. `None` if there are none left.
+    fn allocate(&mut self) -> Option<Pa>;
+
+    /// Gives back what [`TableMemory::allocate`] gave. All of it is zero again but the first
+    /// entry, which may be anything.
+    fn free(&mut self, table: Pa);
 
     /// Reads the descriptor at `at` in a table that is allocated.
     fn read(&self, at: Pa) -> u64;
@@ -76,107 +78,56 @@ pub trait Maintenance {
     fn invalidate(&mut self, ipa: Ipa, len: u64);
 }
 
-/// Why a change of the tables was refused. The translation is as it was before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Why a change of the tables was refused. The translation is as it was before. Lengths are bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum Error {
-    /// The IPA size is not 32 to 40 bits.
+    /// Another IPA size than 32 to 40 bits.
+    #[error("stage 2: IPA size of {0} bits, want 32 to 40")]
     IpaBits(u8),
-    /// An address or the length is not a multiple of 4 KiB, or the length is 0.
-    Unaligned {
-        /// Start of the range.
-        ipa: Ipa,
-        /// Its physical address; 0 where there is none.
-        pa: Pa,
-        /// Its length in bytes.
-        len: u64,
-    },
-    /// The range passes the end of the guest's address space.
-    IpaRange {
-        /// Start of the range.
-        ipa: Ipa,
-        /// Its length in bytes.
-        len: u64,
-        /// The end of the address space.
-        end: u64,
-    },
-    /// The range passes the end of what a descriptor can express, 48 bits.
-    PaRange {
-        /// Start of the range.
-        pa: Pa,
-        /// Its length in bytes.
-        len: u64,
-    },
+    /// An address or the length is not a multiple of 4 KiB, or the length is 0: IPA, PA (0 where
+    /// there is none) and length.
+    #[error("stage 2: IPA {0}, PA {1}, length {2:#x}: want multiples of {PAGE_SIZE:#x}")]
+    Unaligned(Ipa, Pa, u64),
+    /// The range passes the end of the guest's address space: IPA, length and that end.
+    #[error("stage 2: IPA {0}, length {1:#x}: want an end up to {2:#x}")]
+    IpaRange(Ipa, u64, u64),
+    /// The range passes the end of what a descriptor can express: PA and length.
+    #[error("stage 2: PA {0}, length {1:#x}: want an end up to {PA_END:#x}")]
+    PaRange(Pa, u64),
     /// Something is mapped at this IPA already.
+    #[error("stage 2: IPA {0} is mapped already")]
     Overlap(Ipa),
-    /// Nothing is mapped at this IPA.
-    NotMapped(Ipa),
     /// No memory for a table.
+    #[error("stage 2: no memory for a table")]
     NoTables,
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::IpaBits(bits) => write!(f, "stage 2: IPA size of {bits} bits, want 32 to 40"),
-            Self::Unaligned { ipa, pa, len } => write!(
-                f,
-                "stage 2: IPA {ipa}, PA {pa}, length {len:#x}: want multiples of {PAGE_SIZE:#x}"
-            ),
-            Self::IpaRange { ipa, len, end } => {
-                write!(f, "stage 2: IPA {ipa}, length {len:#x}: want an end up to {end:#x}")
-            }
-            Self::PaRange { pa, len } => {
-                write!(f, "stage 2: PA {pa}, length {len:#x}: want an end up to {PA_END:#x}")
-            }
-            Self::Overlap(ipa) => write!(f, "stage 2: IPA {ipa} is mapped already"),
-            Self::NotMapped(ipa) => write!(f, "stage 2: IPA {ipa} is not mapped"),
-            Self::NoTables => f.write_str("stage 2: no memory for a table"),
-        }
-    }
+/// Where an IPA leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Translation {
+    /// The physical address.
+    pub pa: Pa,
+    /// Memory type and permissions.
+    pub attributes: Attributes,
+    /// Bytes from here to the end of the block or page: all of them are contiguous in physical
+    /// memory and have the same attributes.
+    pub len: u64,
 }
 
 /// The stage-2 tables of one VM.
-///
-/// Dropping it unmaps what is left and frees all tables; a VM with much memory in small pages
-/// is better unmapped piece by piece before, since that is not interrupted.
 pub struct Stage2<M: TableMemory + Maintenance> {
     machine: M,
-    root: Pa,
     ipa_bits: u8,
 }
 
-/// Tables taken out of the tree, which a walker may still read until the TLBs are invalidated.
-///
-/// They are chained through their own first entries: every entry of such a table is invalid,
-/// and in an invalid descriptor the hardware ignores all but bit 0. So the list needs no memory.
-struct Removed {
-    first: u64,
-}
-
 impl<M: TableMemory + Maintenance> Stage2<M> {
-    /// Empty tables for a guest with `ipa_bits` (32 to 40) of address.
+    /// The empty tables of `machine`, for a guest with `ipa_bits` (32 to 40) of address.
     pub fn new(mut machine: M, ipa_bits: u8) -> Result<Self, Error> {
         if !IPA_BITS.contains(&ipa_bits) {
             return Err(Error::IpaBits(ipa_bits));
         }
-        let root = machine.allocate(root_pages(ipa_bits)).ok_or(Error::NoTables)?;
         machine.make_visible();
-        Ok(Self { machine, root, ipa_bits })
-    }
-
-    /// The root table, for [`vttbr`].
-    pub fn root(&self) -> Pa {
-        self.root
-    }
-
-    /// The guest's address size, for [`vtcr`].
-    pub fn ipa_bits(&self) -> u8 {
-        self.ipa_bits
-    }
-
-    /// The machine that the tables are on.
-    pub fn machine(&mut self) -> &mut M {
-        &mut self.machine
+        Ok(Self { machine, ipa_bits })
     }
 
     /// Maps `len` bytes at `ipa` to `pa`, all multiples of 4 KiB, with the largest blocks that
@@ -184,13 +135,18 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
     pub fn map(&mut self, ipa: Ipa, pa: Pa, len: u64, attributes: Attributes) -> Result<(), Error> {
         let end = self.check(ipa, pa, len)?;
         if pa.get().checked_add(len).is_none_or(|end| end > PA_END) {
-            return Err(Error::PaRange { pa, len });
+            return Err(Error::PaRange(pa, len));
         }
-        if let Some(ipa) = self.find(ipa.get(), end, true) {
-            return Err(Error::Overlap(ipa));
+        let mut at = ipa.get();
+        while at < end {
+            let (level, _, entry) = self.walk(at);
+            if entry != Entry::Invalid {
+                return Err(Error::Overlap(Ipa::new(at)));
+            }
+            at = next(at, level, end);
         }
         let offset = pa.get().wrapping_sub(ipa.get());
-        let result = self.fill(self.root, 1, ipa.get(), end, offset, attributes);
+        let result = self.fill(self.machine.root(), 1, ipa.get(), end, offset, attributes);
         if result.is_err() {
             // What was mapped lies within the range, so that nothing has to be split.
             self.clear(ipa.get(), end);
@@ -205,71 +161,45 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
     /// over an end of the range are split, and only that can fail: nothing is unmapped then.
     pub fn unmap(&mut self, ipa: Ipa, len: u64) -> Result<(), Error> {
         let end = self.check(ipa, Pa::new(0), len)?;
-        self.split_both(ipa, end)?;
+        self.split_at(ipa.get())?;
+        self.split_at(end)?;
         self.clear(ipa.get(), end);
         Ok(())
     }
 
-    /// Changes what the guest may do with `len` bytes from `ipa`, multiples of 4 KiB, all of
-    /// which must be mapped. When it returns, no TLB of the machine holds the old permissions.
-    pub fn protect(&mut self, ipa: Ipa, len: u64, permissions: Permissions) -> Result<(), Error> {
-        let end = self.check(ipa, Pa::new(0), len)?;
-        if let Some(ipa) = self.find(ipa.get(), end, false) {
-            return Err(Error::NotMapped(ipa));
+    /// Where `ipa` leads, or `None` if nothing is mapped there.
+    pub fn translate(&self, ipa: Ipa) -> Option<Translation> {
+        if ipa.get() >> self.ipa_bits != 0 {
+            return None;
         }
-        self.split_both(ipa, end)?;
-        let mut at = ipa.get();
-        while at < end {
-            let (step, entry) = self.walk(Ipa::new(at)).last();
-            if let Entry::Leaf(pa, old) = entry {
-                let new = Entry::Leaf(pa, Attributes { permissions, ..old });
-                self.machine.write(step.at, new.encode(step.level));
-            }
-            at = next(at, step.level, end);
-        }
-        self.machine.make_visible();
-        self.machine.invalidate(ipa, len);
-        Ok(())
+        let (level, _, Entry::Leaf(pa, attributes)) = self.walk(ipa.get()) else { return None };
+        let offset = ipa.offset_in(span(level));
+        Some(Translation { pa: pa.wrapping_add(offset), attributes, len: span(level) - offset })
     }
 
-    /// Splits blocks until none reaches over `ipa`, a multiple of 4 KiB. The translation stays
-    /// as it was, but for a moment during which the block is not mapped (break-before-make).
-    pub fn split_at(&mut self, ipa: Ipa) -> Result<(), Error> {
-        self.check(ipa, Pa::new(0), PAGE_SIZE)?;
+    /// Walks the tables for the IPA `at` as the hardware does, to a leaf or to nothing. Returns
+    /// the last descriptor: its level, where it lies, and what it says.
+    fn walk(&self, at: u64) -> (u8, Pa, Entry) {
+        let (mut level, mut table) = (1, self.machine.root());
         loop {
-            let (step, entry) = self.walk(ipa).last();
-            let Entry::Leaf(pa, attributes) = entry else {
-                return Ok(());
-            };
-            if ipa.is_aligned(span(step.level)) {
-                return Ok(());
+            let slot = slot(table, level, at);
+            match Entry::decode(level, self.machine.read(slot)) {
+                Entry::Table(below) => (level, table) = (level + 1, below),
+                last => return (level, slot, last),
             }
-            self.split(ipa, step, pa, attributes)?;
         }
     }
 
     /// The end of the range, if it is a proper one.
     fn check(&self, ipa: Ipa, pa: Pa, len: u64) -> Result<u64, Error> {
         if (ipa.get() | pa.get() | len) & (PAGE_SIZE - 1) != 0 || len == 0 {
-            return Err(Error::Unaligned { ipa, pa, len });
+            return Err(Error::Unaligned(ipa, pa, len));
         }
         let limit = 1 << self.ipa_bits;
         match ipa.get().checked_add(len) {
             Some(end) if end <= limit => Ok(end),
-            _ => Err(Error::IpaRange { ipa, len, end: limit }),
+            _ => Err(Error::IpaRange(ipa, len, limit)),
         }
-    }
-
-    /// The first address from `at` to `end` that is mapped, or that is not.
-    fn find(&self, mut at: u64, end: u64, mapped: bool) -> Option<Ipa> {
-        while at < end {
-            let (step, entry) = self.walk(Ipa::new(at)).last();
-            if matches!(entry, Entry::Leaf(..)) == mapped {
-                return Some(Ipa::new(at));
-            }
-            at = next(at, step.level, end);
-        }
-        None
     }
 
     /// Maps `at..end`, which is not mapped, below the table `table` of `level`.
@@ -304,57 +234,64 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
 
     /// Puts an empty table into the invalid descriptor `slot` of a table of `level`.
     fn link_new(&mut self, slot: Pa, level: u8) -> Result<Pa, Error> {
-        let table = self.machine.allocate(1).ok_or(Error::NoTables)?;
+        let table = self.machine.allocate().ok_or(Error::NoTables)?;
         // Its zeros must be seen before the descriptor that leads to them.
         self.machine.make_visible();
         self.machine.write(slot, Entry::Table(table).encode(level));
         Ok(table)
     }
 
-    fn split_both(&mut self, ipa: Ipa, end: u64) -> Result<(), Error> {
-        self.split_at(ipa)?;
-        if end < 1 << self.ipa_bits { self.split_at(Ipa::new(end)) } else { Ok(()) }
-    }
-
-    /// Replaces the block at `step` by a table that says the same: break-before-make.
-    fn split(&mut self, ipa: Ipa, step: Step, pa: Pa, attributes: Attributes) -> Result<(), Error> {
-        let table = self.machine.allocate(1).ok_or(Error::NoTables)?;
-        let below = step.level + 1;
-        for index in 0..ENTRIES {
-            let leaf = Entry::Leaf(pa.wrapping_add(index * span(below)), attributes);
-            self.machine.write(table.wrapping_add(index * 8), leaf.encode(below));
+    /// Splits blocks until none reaches over the IPA `at`. The translation stays as it was, but
+    /// for a moment during which the block is not mapped (break-before-make).
+    fn split_at(&mut self, at: u64) -> Result<(), Error> {
+        if at >> self.ipa_bits != 0 {
+            return Ok(());
         }
-        self.machine.write(step.at, 0);
-        self.machine.make_visible();
-        self.machine.invalidate(ipa.align_down(span(step.level)), span(step.level));
-        self.machine.write(step.at, Entry::Table(table).encode(step.level));
-        self.machine.make_visible();
+        while let (level, slot, Entry::Leaf(pa, attributes)) = self.walk(at)
+            && at & (span(level) - 1) != 0
+        {
+            let table = self.machine.allocate().ok_or(Error::NoTables)?;
+            let below = level + 1;
+            for index in 0..ENTRIES {
+                let leaf = Entry::Leaf(pa.wrapping_add(index * span(below)), attributes);
+                self.machine.write(table.wrapping_add(index * 8), leaf.encode(below));
+            }
+            self.machine.write(slot, 0);
+            self.machine.make_visible();
+            self.machine.invalidate(Ipa::new(at).align_down(span(level)), span(level));
+            self.machine.write(slot, Entry::Table(table).encode(level));
+            self.machine.make_visible();
+        }
         Ok(())
     }
 
     /// Removes `at..end`, whose ends no block reaches over, from tables and TLBs.
     fn clear(&mut self, at: u64, end: u64) {
-        let mut removed = Removed { first: 0 };
-        if self.clear_below(self.root, 1, at, end, &mut removed) {
+        let mut removed = 0;
+        if self.clear_below(self.machine.root(), 1, at, end, &mut removed) {
             self.machine.make_visible();
             self.machine.invalidate(Ipa::new(at), end - at);
         }
-        while removed.first != 0 {
-            let table = Pa::new(removed.first & !(PAGE_SIZE - 1));
-            removed.first = self.machine.read(table);
-            self.machine.free(table, 1);
+        while removed != 0 {
+            let table = Pa::new(removed & !(PAGE_SIZE - 1));
+            removed = self.machine.read(table);
+            self.machine.free(table);
         }
     }
 
-    /// Makes the descriptors of `at..end` invalid, below `table` of `level`; collects the tables
-    /// that became empty. Says whether there was anything.
+    /// Makes the descriptors of `at..end` invalid, below `table` of `level`. Says whether there
+    /// was anything.
+    ///
+    /// Tables that became empty are collected in `removed`: a walker may still read them until
+    /// the TLBs are invalidated. They are chained through their own first entries, since in an
+    /// invalid descriptor the hardware ignores all but bit 0: so the list needs no memory.
     fn clear_below(
         &mut self,
         table: Pa,
         level: u8,
         mut at: u64,
         end: u64,
-        removed: &mut Removed,
+        removed: &mut u64,
     ) -> bool {
         let mut changed = false;
         while at < end {
@@ -372,8 +309,8 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
                         self.machine.write(slot, 0);
                         // Bit 0 stays 0: for the hardware the entry is invalid as before. Bit 1
                         // tells the end of the chain from a table at address 0.
-                        self.machine.write(below, removed.first);
-                        removed.first = below.get() | 2;
+                        self.machine.write(below, *removed);
+                        *removed = below.get() | 2;
                         changed = true;
                     }
                 }
@@ -388,16 +325,9 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
     }
 }
 
-impl<M: TableMemory + Maintenance> Drop for Stage2<M> {
-    fn drop(&mut self) {
-        self.clear(0, 1 << self.ipa_bits);
-        self.machine.free(self.root, root_pages(self.ipa_bits));
-    }
-}
-
 /// Pages of the root: level 1 reaches 39 bits with one, and 40 with two, concatenated.
-const fn root_pages(ipa_bits: u8) -> usize {
-    if ipa_bits > 39 { 1 << (ipa_bits - 39) } else { 1 }
+pub const fn root_pages(ipa_bits: u8) -> u64 {
+    1 << ipa_bits.saturating_sub(39)
 }
 
 /// Where the descriptor for `at` lies in a table of `level`. Only the root has more than 512

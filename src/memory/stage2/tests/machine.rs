@@ -4,16 +4,13 @@
 //! walks all of them and keeps what it finds, walk-cache entries included; it forgets only what
 //! it is told to. It complains where the architecture allows a machine to misbehave:
 //!
-//! - two entries for one IPA that differ in more than permissions (a missing break-before-make);
+//! - two entries for one IPA that differ (a missing break-before-make);
 //! - a table freed while it is still cached;
 //! - TLB maintenance, or a link to a table, before the stores were made visible.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 use std::vec::Vec;
 
-use super::super::descriptor::PERMISSIONS;
 use super::*;
 
 /// A leaf as the book's walk finds it.
@@ -26,23 +23,15 @@ pub struct Leaf {
 }
 
 impl Leaf {
+    /// By the bits of the manual: MemAttr, S2AP, SH, AF and XN.
     pub fn attributes(&self) -> Attributes {
-        let memory = match self.bits >> 2 & 0xf {
-            0b1111 => MemoryType::Normal,
-            0b0001 => MemoryType::Device,
-            other => panic!("MemAttr {other:#b}"),
-        };
-        assert_eq!(self.bits >> 10 & 1, 1, "AF");
-        assert_eq!(self.bits >> 53 & 1, 0, "XN[0]");
-        if memory == MemoryType::Normal {
-            assert_eq!(self.bits >> 8 & 3, 3, "inner shareable");
+        let field = |low: u32, bits: u32| self.bits >> low & ((1 << bits) - 1);
+        assert_eq!((field(10, 1), field(6, 2), field(53, 1)), (1, 3, 0), "AF, S2AP, XN[0]");
+        match (field(2, 4), field(8, 2), field(54, 1)) {
+            (0b1111, 3, 0) => Attributes::RAM,
+            (0b0001, 0, 1) => Attributes::DEVICE,
+            other => panic!("MemAttr, SH, XN: {other:?}"),
         }
-        let permissions = Permissions {
-            read: self.bits >> 6 & 1 == 1,
-            write: self.bits >> 7 & 1 == 1,
-            execute: self.bits >> 54 & 1 == 0,
-        };
-        Attributes { memory, permissions }
     }
 }
 
@@ -65,12 +54,12 @@ struct TlbEntry {
 pub struct Simulation {
     memory: BTreeMap<u64, u64>,
     pages: BTreeSet<u64>,
-    count: Rc<Cell<usize>>,
     budget: Option<usize>,
     unseen: BTreeSet<u64>,
     tlb: BTreeSet<TlbEntry>,
     watched: Vec<u64>,
     root: u64,
+    root_pages: u64,
     invalidations: usize,
     /// Nothing became valid since the TLB last cached all that it could.
     full: bool,
@@ -94,9 +83,11 @@ pub fn book_walk(machine: &Simulation, root: Pa, ipa: u64) -> Option<Leaf> {
 }
 
 impl Simulation {
-    /// The number of table pages in use, shared, so that it outlives the machine.
-    pub fn books(&self) -> Rc<Cell<usize>> {
-        self.count.clone()
+    /// With nothing but an empty root table.
+    pub fn new(ipa_bits: u8) -> Self {
+        let root = 0x7000_0000;
+        let pages = (0..root_pages(ipa_bits)).map(|page| root + page * 4096).collect();
+        Self { root, root_pages: root_pages(ipa_bits), pages, ..Self::default() }
     }
 
     pub fn tables(&self) -> usize {
@@ -113,8 +104,7 @@ impl Simulation {
     }
 
     /// From now on the TLB tries to cache these IPAs and the pages before them.
-    pub fn watch(&mut self, root: Pa, points: &[u64]) {
-        self.root = root.get();
+    pub fn watch(&mut self, points: &[u64]) {
         self.watched = points.iter().flat_map(|&p| [p.wrapping_sub(4096), p]).collect();
         self.watched.retain(|&ipa| ipa < 1 << 40);
     }
@@ -197,15 +187,12 @@ impl Simulation {
     }
 
     fn cache(&mut self, new: TlbEntry) {
-        let same = |a: &Leaf, b: &Leaf| {
-            (a.pa, a.level) == (b.pa, b.level) && a.bits & !PERMISSIONS == b.bits & !PERMISSIONS
-        };
         for old in &self.tlb {
             let apart = old.base >= new.base + new.span || new.base >= old.base + old.span;
             match (old.cached, new.cached) {
                 _ if apart => {}
                 (Cached::Leaf(a), Cached::Leaf(b)) => {
-                    assert!(same(&a, &b), "TLB conflict: {old:x?} and {new:x?}");
+                    assert_eq!(a, b, "TLB conflict: {old:x?} and {new:x?}");
                 }
                 (Cached::Table(a), Cached::Table(b)) if old.span == new.span => {
                     assert_eq!(a, b, "two tables for {:#x}", new.base);
@@ -218,34 +205,34 @@ impl Simulation {
 }
 
 impl TableMemory for Simulation {
-    fn allocate(&mut self, pages: usize) -> Option<Pa> {
-        if let Some(budget) = &mut self.budget {
-            *budget = budget.checked_sub(pages)?;
-        }
-        // A free page that was used before comes first: that hurts more.
-        let size = 4096 * pages as u64;
-        let used = |p: &u64| (0..pages as u64).any(|i| self.pages.contains(&(p + i * 4096)));
-        let table = (0..).map(|i| 0x7000_0000 + i * size).find(|p| !used(p))?;
-        for page in (table..table + size).step_by(4096) {
-            self.pages.insert(page);
-            self.unseen.insert(page);
-            for at in (page..page + 4096).step_by(8) {
-                self.memory.remove(&at);
-            }
-        }
-        self.count.set(self.pages.len());
-        Some(Pa::new(table))
+    fn root(&self) -> Pa {
+        Pa::new(self.root)
     }
 
-    fn free(&mut self, table: Pa, pages: usize) {
-        for i in 0..pages as u64 {
-            let page = table.get() + i * 4096;
-            assert!(self.pages.remove(&page), "free of {page:#x}, which is not allocated");
-            let cached = |entry: &TlbEntry| entry.cached == Cached::Table(page);
-            assert!(!self.tlb.iter().any(cached), "{page:#x} freed but still in the walk cache");
-            self.unseen.remove(&page);
+    fn allocate(&mut self) -> Option<Pa> {
+        if let Some(budget) = &mut self.budget {
+            *budget = budget.checked_sub(1)?;
         }
-        self.count.set(self.pages.len());
+        // A free page that was used before comes first: that hurts more.
+        let page = (0..).map(|i| self.root + i * 4096).find(|page| !self.pages.contains(page))?;
+        self.pages.insert(page);
+        self.unseen.insert(page);
+        for at in (page..page + 4096).step_by(8) {
+            self.memory.remove(&at);
+        }
+        Some(Pa::new(page))
+    }
+
+    fn free(&mut self, table: Pa) {
+        let page = table.get();
+        assert!(page >= self.root + self.root_pages * 4096, "free of the root");
+        assert!(self.pages.remove(&page), "free of {page:#x}, which is not allocated");
+        let cached = |entry: &TlbEntry| entry.cached == Cached::Table(page);
+        assert!(!self.tlb.iter().any(cached), "{page:#x} freed but still in the walk cache");
+        let rest = (page + 8..page + 4096).step_by(8);
+        let zero = |at: u64| self.memory.get(&at).is_none_or(|descriptor| *descriptor == 0);
+        assert!(rest.into_iter().all(zero), "{page:#x} freed with more than its first entry");
+        self.unseen.remove(&page);
     }
 
     fn read(&self, at: Pa) -> u64 {
@@ -259,9 +246,7 @@ impl TableMemory for Simulation {
         let old = self.memory.get(&at.get()).copied().unwrap_or(0);
         if old & 1 != 0 {
             self.speculate();
-            let change = old ^ descriptor;
-            let leaf_in_place = descriptor & 1 != 0 && change & !PERMISSIONS == 0;
-            assert!(descriptor & 1 == 0 || leaf_in_place, "{old:#x} -> {descriptor:#x} unbroken");
+            assert!(descriptor & 1 == 0, "{old:#x} -> {descriptor:#x} unbroken");
         }
         if descriptor & 3 == 3 && self.pages.contains(&(descriptor & 0xffff_ffff_f000)) {
             let below = descriptor & 0xffff_ffff_f000;

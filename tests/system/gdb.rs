@@ -44,7 +44,7 @@ fn lost(config: Config) -> Verdict {
 
 /// A stack that runs into its guard: reported from the emergency stack.
 fn stack_overflow(config: Config) -> Verdict {
-    let into_guard = "set $sp = ((unsigned long)$sp & ~0xffff) + 0x4000";
+    let into_guard = "set $sp = ($sp as u64 & 0xffffffffffff0000) + 0x4000";
     let (_, outcome) = under_gdb(config, &["continue", "delete", into_guard, "continue"])?;
     outcome.expect_line("mezzanine", &["EC 0x25 data abort at the same EL: write"])?;
     outcome.expect_line("mezzanine", &["in a stack's guard: the stack overflowed"])?;

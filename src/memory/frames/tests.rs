@@ -47,7 +47,7 @@ fn whole_gigabytes_come_first() {
     assert_eq!(runs(&take(&mut frames, 512)), [(0x8000_0000, 512)]);
     // One that fits nowhere else breaks it.
     let mut frames = new();
-    let _490 = take(&mut frames, 490);
+    let _others = take(&mut frames, 490);
     assert_eq!(runs(&take(&mut frames, 300)), [(0x8000_0000, 300)]);
 }
 

@@ -161,9 +161,12 @@ impl fmt::Debug for Node<'_> {
 /// A node prints as its full path.
 impl fmt::Display for Node<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for node in self.ancestors().iter().skip(1) {
+        let ancestors = self.ancestors();
+        // The root's name, if it has one, is no part of a path.
+        let name = if ancestors.is_empty() { "" } else { self.name() };
+        for node in ancestors.iter().skip(1) {
             write!(f, "/{}", node.name())?;
         }
-        write!(f, "/{}", self.name())
+        write!(f, "/{name}")
     }
 }

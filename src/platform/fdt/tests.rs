@@ -305,6 +305,15 @@ fn the_deepest_tree_knows_its_paths() {
 }
 
 #[test]
+fn a_name_of_the_root_is_no_part_of_paths() {
+    let blob = Blob::new(&structure(&[1, 0x6b00_0000, 1, 0x6e00_0000, 2, 2, 9]));
+    let tree = Fdt::new(&blob).unwrap();
+    let paths: Vec<_> = tree.nodes().map(|node| node.to_string()).collect();
+    assert_eq!(paths, ["/", "/n"]);
+    walk(tree);
+}
+
+#[test]
 fn an_unterminated_reservation_block_is_an_error() {
     let mut bytes = sample().blob().to_vec();
     let size = bytes.len() as u32;

@@ -245,7 +245,14 @@ impl Vm {
 
     /// `vcpu` has left its pCPU for good, by CPU_OFF or because the VM stops.
     pub fn vcpu_is_off(&'static self, vcpu: &Vcpu) {
-        self.power.lock().stopped(vcpu.index);
+        let mut power = self.power.lock();
+        power.stopped(vcpu.index);
+        let dead = power.all_off();
+        drop(power);
+        if dead && *self.life.lock() == Life::Running {
+            error!("{}: stopped: all vCPUs are off, and nobody is left to turn one on", self.name);
+            self.stop(Why::Fault);
+        }
         self.check_stopped();
     }
 

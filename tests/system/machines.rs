@@ -1,6 +1,6 @@
 //! Whole VMs: several vCPUs, resets, the keyboard, and neighbours that make noise.
 
-use crate::harness::{Case, Cpu, Profile, Test, Vm};
+use crate::harness::{Case, Cpu, Profile, Test, Verdict, Vm};
 
 /// What a noisy neighbour does all the time.
 const NOISES: [&str; 8] = ["plain", "yield", "wfe", "hvc", "sysreg", "mmio", "abort", "timer"];
@@ -25,6 +25,17 @@ pub fn tests() -> Vec<Test> {
         })
         .smp(&[2, 4])
         .profile(Profile::Release),
+        Test::new("machines/fault", |config| {
+            // It is stopped alone, with one decoded line; its neighbour goes on to its end.
+            let why =
+                ["ERROR: p vCPU 0: stopped: EC 0x20 instruction abort from a lower EL: fetch \
+                        at IPA 0xb000200, translation fault level 1, PC 0xb000200: the vector"];
+            stopped(Case::new(config).vm(Vm::new("p").kernel("fault")), &why)
+        }),
+        Test::new("machines/all-cpus-off", |config| {
+            let vm = Vm::new("p").kernel("fault").bootargs("off");
+            stopped(Case::new(config).vm(vm), &["ERROR: p: stopped: all vCPUs are off"])
+        }),
         Test::new("machines/reboot", |config| {
             let vm = Vm::new("p").kernel("reboot").cpus(2);
             let idle = Vm::new("idle").kernel("idle").bootargs("ms=2000 tick=20");
@@ -75,4 +86,14 @@ pub fn tests() -> Vec<Test> {
         );
     }
     tests
+}
+
+/// The VM `p` of `case` is stopped with this line, and a neighbour is not.
+fn stopped(case: Case, line: &[&str]) -> Verdict {
+    let idle = Vm::new("idle").kernel("idle").bootargs("ms=300 tick=20");
+    let outcome = case.vm(idle).run()?;
+    outcome.expect_line("mezzanine", line)?;
+    outcome.expect_no_line("p", "FAIL")?;
+    outcome.expect_pass("idle", 1)?;
+    outcome.expect_status(1)
 }

@@ -1,10 +1,11 @@
 //! A guest that can't go on: its vectors lie where nothing is, so that the abort which the first
 //! exception ends in would be taken for ever. The VM is to be stopped, alone, with a line that says
-//! so; on the bare board the CPU hangs.
+//! so; on the bare board the CPU hangs. With `off` in the boot arguments it turns its only CPU off
+//! instead, which nothing can turn on again.
 
 use crate::check;
 use core::arch::asm;
-use guest_rt::{arch, head, mrs, msr};
+use guest_rt::{arch, boot, head, mrs, msr, psci};
 
 /// Outside RAM and devices.
 const NOWHERE: u64 = 0x0b00_0000;
@@ -13,6 +14,9 @@ const NOWHERE: u64 = 0x0b00_0000;
 pub fn run() {
     head::init();
     check::passed("fault.begins");
+    if boot::has("off") {
+        psci::cpu_off();
+    }
     // Translation off: otherwise the guest's own tables have the last word, and EL2 none.
     msr!(SCTLR_EL1, mrs!(SCTLR_EL1) & !1);
     msr!(VBAR_EL1, NOWHERE);

@@ -22,7 +22,7 @@
 //! | [`asid`] | one ASID, several CPUs and tables | `loops=` |
 //! | [`uneoi`] | an interrupt that is ended late | `ms=` `rounds=` |
 //! | [`moved`] | counting while being moved | `ms=` `seed=` |
-//! | [`fault`] | vectors that are not in memory: the VM is stopped | |
+//! | [`fault`] | vectors that are not in memory: the VM is stopped | `off` |
 //! | [`reboot`] | SYSTEM_RESET | `until=` `clean` |
 //! | [`pong`] | the keyboard | |
 //! | [`count`] | how much of a CPU one gets | `ms=` `at=` `cpus=` |

@@ -274,7 +274,7 @@ impl Line {
     fn delete(&mut self, count: usize) {
         let count = count.min(self.back());
         if let Some(rest) = self.text.get_mut(self.at..self.length) {
-            rest.rotate_left(count);
+            rest.rotate_left(count.min(rest.len()));
         }
         self.length = self.length.saturating_sub(count);
         // What meets at the cursor now.
@@ -291,7 +291,7 @@ impl Line {
         let count = count.min(MAX.saturating_sub(self.at));
         self.length = self.length.saturating_add(count).min(MAX);
         if let Some(rest) = self.text.get_mut(self.at..self.length) {
-            rest.rotate_right(count);
+            rest.rotate_right(count.min(rest.len()));
             rest.iter_mut().take(count).for_each(|byte| *byte = b' ');
         }
     }

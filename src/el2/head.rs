@@ -33,8 +33,10 @@ use super::layout;
 /// | 12–13 | TWI, TWE | 0 | WFI and WFE don't go to EL3 |
 /// | 16–17 | APK, API | 1 | pointer authentication isn't trapped to EL3 |
 /// | 18 | EEL2 | 0 | no Secure EL2 |
+/// | 25 | EnSCXT | 1 | SCXTNUM_ELx aren't trapped to EL3: EL2 switches them |
 /// | 26 | ATA | 0 | no allocation tags: guests don't see MTE |
-const SCR_EL3: u64 = 1 | 0b11 << 4 | 1 << 8 | 1 << 10 | 1 << 16 | 1 << 17;
+/// | 41 | EnTP2 | 1 | nor is TPIDR2_EL0, for the same reason |
+const SCR_EL3: u64 = 1 | 0b11 << 4 | 1 << 8 | 1 << 10 | 1 << 16 | 1 << 17 | 1 << 25 | 1 << 41;
 
 /// SCTLR_EL2 before translation: RES1 bits, little-endian, everything off (D24.2.119).
 const SCTLR_EL2_OFF: u64 = 0x30c5_0830;

@@ -49,13 +49,13 @@ pub fn tests() -> Vec<Test> {
         Test::new("sharing/sleepers", |config| {
             // WFI gives the pCPU away: who computes loses next to nothing to one who sleeps.
             let count = |case: Case| -> Result<u64, Failure> {
-                let vm = Vm::new("busy").kernel("count").bootargs("at=400 ms=400");
+                let vm = Vm::new("busy").kernel("count").bootargs("at=1000 ms=400");
                 let outcome = case.vm(vm).counting_instructions().run()?;
                 outcome.expect_pass("busy", 2)?;
                 outcome.number("busy", "COUNT", "count")
             };
             let alone = count(Case::new(config))?;
-            let idle = Vm::new("idle").kernel("idle").bootargs("ms=900 tick=10");
+            let idle = Vm::new("idle").kernel("idle").bootargs("ms=1600 tick=10");
             let beside = count(Case::new(config).vm(idle))?;
             if beside * 100 < alone * 95 {
                 let why = format!("{beside} counts beside a sleeper, {alone} alone");

@@ -1,7 +1,7 @@
 //! What `make debug` and `make gdb` promise: symbols, a first breakpoint where an exit is handled,
 //! and words that show why the guest left. And, by gdb's hand, what EL2 says when it fails itself.
 
-use crate::harness::{Case, Config, Cpu, Failure, Outcome, Profile, Test, Verdict};
+use crate::harness::{Case, Config, Cpu, Failure, Outcome, Profile, Test, Verdict, Vm};
 use mezzanine_tools::{BARE, root};
 use std::process::Command;
 
@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Test> {
         test("gdb/first-exit", first_exit),
         test("fatal/lost", lost),
         test("fatal/stack", stack_overflow),
+        test("gdb/virtual-serror", virtual_serror).smp(&[1]),
     ]
 }
 
@@ -51,13 +52,34 @@ fn stack_overflow(config: Config) -> Verdict {
     outcome.expect_status(1)
 }
 
+/// No machine here has a source of SErrors, so gdb makes one of an exit, by the argument of its
+/// handler: the guest is passed a virtual one, takes it once, and does again what it had left for.
+fn virtual_serror(config: Config) -> Verdict {
+    let pend = "set $x1 = 3";
+    let p = Vm::new("p").kernel("serror").bootargs("wait");
+    let neighbour = Vm::new("idle").kernel("idle").bootargs("ms=3000 tick=5");
+    let case = Case::new(config).vm(p).vm(neighbour);
+    let (_, outcome) = case_under_gdb(case, config, &["continue", "delete", pend, "continue"])?;
+    outcome.expect_line("mezzanine", &["WARN: p vCPU 0: EC ", ": passed on to it"])?;
+    outcome.expect_pass("p", 1)?;
+    outcome.expect_status(0)
+}
+
 /// Boots the demo under gdb, with `make gdb`'s set-up, and gives it `commands`; returns what gdb
 /// and what the machine said.
 fn under_gdb(config: Config, commands: &[&str]) -> Result<(String, Outcome), Failure> {
+    case_under_gdb(Case::new(config), config, commands)
+}
+
+fn case_under_gdb(
+    case: Case,
+    config: Config,
+    commands: &[&str],
+) -> Result<(String, Outcome), Failure> {
     let socket = root().join(format!("target/system/gdb-{}", std::process::id()));
     let socket = socket.display().to_string();
     let stub = format!("unix:{socket},server=on,wait=off");
-    let mut talk = Case::new(config).qemu(&["-S", "-gdb", &stub]).start()?;
+    let mut talk = case.qemu(&["-S", "-gdb", &stub]).start()?;
     talk.wait_for_file(&socket)?;
     let elf = root().join("target").join(BARE).join(config.profile.directory()).join("mezzanine");
     let mut gdb = Command::new("timeout");

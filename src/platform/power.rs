@@ -1,6 +1,7 @@
 //! The end of the machine.
 
 use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::console::Emergency;
 use super::psci;
@@ -11,6 +12,11 @@ use crate::el2::cache;
 /// A machine without PSCI can't be turned off: the CPU sleeps, and whoever reads the line knows
 /// that it is over.
 pub fn off(status: u32) -> ! {
+    static ONCE: AtomicBool = AtomicBool::new(false);
+    // Two pCPUs may see the last VM off at once: one of them says the line, whole.
+    while ONCE.swap(true, Ordering::AcqRel) {
+        cache::wfi();
+    }
     let mut out = Emergency::new();
     let _ = writeln!(out, "machine off: status {status}");
     out.finish();

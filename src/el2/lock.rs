@@ -3,7 +3,10 @@
 
 use core::ops::{Deref, DerefMut};
 
+use spin::RelaxStrategy;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+use super::cache;
 
 #[cfg(debug_assertions)]
 use super::percpu;
@@ -26,10 +29,21 @@ pub mod rank {
 
 /// A value behind a spin lock of rank `RANK`. EL2 runs with interrupts masked, so whoever holds it
 /// is not interrupted.
-pub struct Lock<T, const RANK: u32>(SpinMutex<T>);
+pub struct Lock<T, const RANK: u32>(SpinMutex<T, Yield>);
+
+/// What to do while waiting. Where an emulator runs all CPUs in turns, only YIELD hands the turn
+/// to the one that holds the lock; with `spin`'s own choice, an ISB, it is waited out.
+struct Yield;
+
+impl RelaxStrategy for Yield {
+    #[inline(always)]
+    fn relax() {
+        cache::yield_now();
+    }
+}
 
 /// The lock, held.
-pub struct Held<'a, T, const RANK: u32>(SpinMutexGuard<'a, T>);
+pub struct Held<'a, T, const RANK: u32>(SpinMutexGuard<'a, T, Yield>);
 
 impl<T, const RANK: u32> Lock<T, RANK> {
     /// A lock around `value`.

@@ -36,9 +36,6 @@ instruction! {
     tlbi_vmalls12e1is: "tlbi vmalls12e1is";
     /// All stage-1 entries, and combined ones, of the current VMID, everywhere (IS).
     tlbi_vmalle1is: "tlbi vmalle1is";
-    /// Every EL1&0 entry of every VMID, everywhere. Not needed as long as a VMID is never another
-    /// VM's: each is invalidated before its VM starts (vm/prepare.rs).
-    tlbi_alle1is: "tlbi alle1is";
     /// The whole instruction cache of this pCPU.
     ic_iallu: "ic iallu";
     /// The whole instruction cache, everywhere (IS).

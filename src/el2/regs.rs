@@ -50,8 +50,6 @@ registers! {
     HSTR_EL2 = "hstr_el2";
     /// Syndrome of a virtual SError (FEAT_RAS).
     VSESR_EL2 = "S3_4_C5_C2_3";
-    /// Deferred interrupt status (FEAT_RAS).
-    DISR_EL1 = "S3_0_C12_C1_1";
     /// EL0's second thread pointer (FEAT_SME).
     TPIDR2_EL0 = "S3_3_C13_C0_5";
     /// EL1's software context number (FEAT_SCXTNUM).
@@ -102,16 +100,8 @@ registers! {
     ID_AA64MMFR3_EL1 = "S3_0_C0_C7_3";
     /// Instruction set attributes 2.
     ID_AA64ISAR2_EL1 = "S3_0_C0_C6_2";
-    /// SVE features.
-    ID_AA64ZFR0_EL1 = "S3_0_C0_C4_4";
-    /// SME features.
-    ID_AA64SMFR0_EL1 = "S3_0_C0_C4_5";
     /// Cache type.
     CTR_EL0 = "ctr_el0";
     /// Size of the block that DC ZVA zeroes.
     DCZID_EL0 = "dczid_el0";
-    /// AArch32 CPACR-style trap of FP at EL2 seen by a 32-bit EL1: unused, but a state all the same.
-    FPEXC32_EL2 = "fpexc32_el2";
-    /// Interrupt status.
-    ISR_EL1 = "isr_el1";
 }

@@ -221,13 +221,6 @@ pub fn set_active(intid: u32, active: bool) {
     write32(percpu::this().redistributor.get().wrapping_add(register), 1 << (intid & 31));
 }
 
-/// Whether PPI `intid` of this CPU is active.
-#[inline(always)]
-pub fn is_active(intid: u32) -> bool {
-    let bits = read32(percpu::this().redistributor.get().wrapping_add(GICR_ISACTIVER0));
-    bits & 1 << (intid & 31) != 0
-}
-
 /// Sends the kick to pCPU `id`.
 #[inline(always)]
 pub fn kick(id: usize) {

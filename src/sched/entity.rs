@@ -1,39 +1,26 @@
 //! What the run queue schedules, and the values that go in and out of it.
 
-use core::fmt;
+use alloc::vec::Vec;
+use core::ops::{Index, IndexMut};
 
-/// Names one entity of a [`RunQueue`](super::RunQueue): a slot and the slot's generation, so that
-/// an id kept after `remove` is refused rather than taken for the slot's next owner.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntityId {
-    pub(super) slot: u16,
-    pub(super) generation: u16,
-}
+use thiserror::Error;
+
+/// Names one entity of a [`RunQueue`](super::RunQueue).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct EntityId(pub(super) u16);
 
 impl EntityId {
-    /// The slot: small, unique among the entities that exist, and free for the caller to index a
-    /// table of its own with.
+    /// The slot: small, unique, and free for the caller to index a table of its own with.
     pub const fn slot(self) -> usize {
-        self.slot as usize
-    }
-}
-
-impl fmt::Debug for EntityId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl fmt::Display for EntityId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "e{}.{}", self.slot, self.generation)
+        self.0 as usize
     }
 }
 
 /// Where an entity is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum State {
     /// Not started, or ended: takes no part.
+    #[default]
     Off,
     /// Waits for a pCPU.
     Ready,
@@ -59,8 +46,6 @@ pub enum Reason {
     },
     /// It ended (PSCI CPU_OFF, a fault, the last slice of a job).
     Off,
-    /// It stops until `resume`.
-    Pause,
 }
 
 /// What a pCPU does next.
@@ -126,125 +111,64 @@ pub struct Account {
 }
 
 /// Why the run queue refused a call. Nothing was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SchedError {
-    /// The number of pCPUs is not 1 to 8.
-    PcpuCount {
-        /// The number given.
-        found: usize,
-    },
-    /// No such pCPU.
-    NoSuchPcpu {
-        /// The number given.
-        pcpu: usize,
-        /// How many there are.
-        pcpus: usize,
-    },
+    /// Another number of pCPUs than 1 to 8.
+    #[error("run queue for {0} pCPUs: wanted 1 to 8")]
+    PcpuCount(usize),
+    /// No such pCPU: its number, and how many there are.
+    #[error("pCPU {0} does not exist: wanted one below {1}")]
+    NoSuchPcpu(usize, usize),
     /// `pick` on a pCPU that has not put back what it runs.
-    PcpuBusy {
-        /// The pCPU.
-        pcpu: usize,
-    },
-    /// No entity has this id, or it was removed.
-    UnknownEntity {
-        /// The id given.
-        id: EntityId,
-    },
-    /// The operation is not allowed in the entity's state.
-    InvalidTransition {
-        /// The entity.
-        id: EntityId,
-        /// Its state.
-        from: State,
-        /// The operation refused.
-        operation: &'static str,
-    },
+    #[error("pick on pCPU {0}: what it runs was not put back")]
+    PcpuBusy(usize),
+    /// No entity has this slot.
+    #[error("entity {0} does not exist")]
+    UnknownEntity(usize),
+    /// An operation that is not allowed in the entity's state: its slot, both.
+    #[error("entity {0}: {2} is not allowed in state {1:?}")]
+    InvalidTransition(usize, State, &'static str),
     /// A weight of zero would never run.
+    #[error("weight 0: wanted at least 1")]
     ZeroWeight,
-    /// No pCPU is left that the entity may run on.
-    NoPcpuAllowed {
-        /// The affinity mask asked for.
-        affinity: u8,
-        /// The pCPUs that exist and are not dedicated to another.
-        usable: u8,
-    },
+    /// No pCPU is left that the entity may run on: the affinity mask asked for, and the pCPUs
+    /// that exist and are not dedicated to another.
+    #[error("affinity {0:#x} allows no pCPU: wanted one of {1:#x}")]
+    NoPcpuAllowed(u8, u8),
     /// The pCPU is dedicated to another entity already.
-    DedicatedTaken {
-        /// The pCPU.
-        pcpu: usize,
-    },
-    /// Dedicating this pCPU would leave none for shared entities and jobs.
-    DedicatedLeavesNone {
-        /// The pCPU.
-        pcpu: usize,
-    },
-    /// Dedicating this pCPU would leave another entity without any.
-    DedicatedStrands {
-        /// The pCPU.
-        pcpu: usize,
-        /// The entity whose affinity allows no other.
-        id: EntityId,
-    },
+    #[error("pCPU {0} is dedicated to another vCPU already")]
+    DedicatedTaken(usize),
+    /// Dedicating this pCPU would leave none for shared entities.
+    #[error("dedicating pCPU {0} would leave no pCPU for the shared vCPUs")]
+    DedicatedLeavesNone(usize),
+    /// Dedicating this pCPU would leave another entity, whose affinity allows no other, without
+    /// any: its slot.
+    #[error("dedicating pCPU {0} would leave entity {1} without a pCPU")]
+    DedicatedStrands(usize, usize),
     /// The queue holds as many entities as it can name.
-    TooManyEntities {
-        /// The limit.
-        limit: usize,
-    },
-}
-
-impl fmt::Display for SchedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::PcpuCount { found } => write!(f, "run queue for {found} pCPUs: wanted 1 to 8"),
-            Self::NoSuchPcpu { pcpu, pcpus } => {
-                write!(f, "pCPU {pcpu} does not exist: wanted one below {pcpus}")
-            }
-            Self::PcpuBusy { pcpu } => {
-                write!(f, "pick on pCPU {pcpu}: what it runs was not put back")
-            }
-            Self::UnknownEntity { id } => write!(f, "entity {id} does not exist"),
-            Self::InvalidTransition { id, from, operation } => {
-                write!(f, "entity {id}: {operation} is not allowed in state {from:?}")
-            }
-            Self::ZeroWeight => write!(f, "weight 0: wanted at least 1"),
-            Self::NoPcpuAllowed { affinity, usable } => {
-                write!(f, "affinity {affinity:#x} allows no pCPU: wanted one of {usable:#x}")
-            }
-            Self::DedicatedTaken { pcpu } => {
-                write!(f, "pCPU {pcpu} is dedicated to another vCPU already")
-            }
-            Self::DedicatedLeavesNone { pcpu } => {
-                write!(f, "dedicating pCPU {pcpu} would leave no pCPU for the shared vCPUs")
-            }
-            Self::DedicatedStrands { pcpu, id } => {
-                write!(f, "dedicating pCPU {pcpu} would leave entity {id} without a pCPU")
-            }
-            Self::TooManyEntities { limit } => write!(f, "more than {limit} entities"),
-        }
-    }
+    #[error("more than {0} entities")]
+    TooManyEntities(usize),
 }
 
 /// What was asked of a running entity; takes effect at its next `put`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Request {
+    #[default]
     None,
     Pause,
     Stop,
 }
 
 /// One slot of the run queue.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Entity {
-    pub generation: u16,
-    pub vacant: bool,
     pub state: State,
     pub request: Request,
     /// Woken while running: a `Block` that follows must not sleep.
     pub token: bool,
-    /// The pCPU that it owns.
-    pub dedicated: Option<u8>,
-    /// A job: may run on every pCPU that its owner has no use for.
-    pub job: bool,
+    /// Shares pCPUs with others: neither has one dedicated to it, nor is a job, which may run on
+    /// every pCPU that its owner has no use for.
+    pub shares: bool,
     /// The pCPUs asked for, and those that remain without the ones dedicated to others.
     pub affinity: u8,
     pub allowed: u8,
@@ -269,29 +193,6 @@ pub(super) struct Entity {
 const SCALE: u64 = 256;
 
 impl Entity {
-    /// A slot that nobody has used.
-    pub fn new() -> Self {
-        Self {
-            generation: 0,
-            vacant: true,
-            state: State::Off,
-            request: Request::None,
-            token: false,
-            dedicated: None,
-            job: false,
-            affinity: 0,
-            allowed: 0,
-            class: 0,
-            last: 0,
-            timer: None,
-            rate: 0,
-            slice: 0,
-            vruntime: 0,
-            since: 0,
-            account: Account { run: 0, wait: 0, moves: 0 },
-        }
-    }
-
     /// Sets the weight; `slice` in ticks. Dividing here makes the charge at each `put` a
     /// multiplication.
     pub fn set_weight(&mut self, weight: u32, slice: u64) {
@@ -304,5 +205,27 @@ impl Entity {
     pub const fn virtual_time(&self, ticks: u64) -> u64 {
         let time = ((ticks as u128 * self.rate as u128) >> 32) as u64;
         if time == 0 { 1 } else { time }
+    }
+}
+
+/// All entities by slot. Total: a slot that does not exist is an entity that is Off and allowed
+/// nowhere, and what is written to it has no effect on any other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Entities {
+    pub slots: Vec<Entity>,
+    nobody: Entity,
+}
+
+impl Index<u16> for Entities {
+    type Output = Entity;
+
+    fn index(&self, slot: u16) -> &Entity {
+        self.slots.get(slot as usize).unwrap_or(&self.nobody)
+    }
+}
+
+impl IndexMut<u16> for Entities {
+    fn index_mut(&mut self, slot: u16) -> &mut Entity {
+        self.slots.get_mut(slot as usize).unwrap_or(&mut self.nobody)
     }
 }

@@ -41,23 +41,18 @@ pub trait AtomicWord {
 }
 
 impl AtomicWord for AtomicU64 {
-    #[inline]
     fn load(&self, order: Ordering) -> u64 {
         self.load(order)
     }
-    #[inline]
     fn store(&self, value: u64, order: Ordering) {
         self.store(value, order);
     }
-    #[inline]
     fn swap(&self, value: u64, order: Ordering) -> u64 {
         self.swap(value, order)
     }
-    #[inline]
     fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
         self.fetch_or(bits, order)
     }
-    #[inline]
     fn fence(order: Ordering) {
         fence(order);
     }
@@ -73,7 +68,7 @@ const ASLEEP: u64 = 2;
 pub struct Snapshot(u64);
 
 /// One pCPU's side of the protocol. `place` is written by that pCPU alone.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Presence<W = AtomicU64> {
     place: W,
     attention: W,
@@ -83,12 +78,6 @@ impl Presence {
     /// A pCPU at EL2 that nobody has news for.
     pub const fn new() -> Self {
         Self { place: AtomicU64::new(0), attention: AtomicU64::new(0) }
-    }
-}
-
-impl Default for Presence {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

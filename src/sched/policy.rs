@@ -15,7 +15,7 @@
 
 use super::entity::{Entity, Kick, SchedError, State};
 use super::queue::{Class, REBASE, RunQueue};
-use super::tournament::Tournament;
+use super::tournament::{NOBODY, Tournament};
 
 /// The numbers of the bits set in `mask`.
 fn bits(mask: u8) -> impl Iterator<Item = usize> {
@@ -47,63 +47,36 @@ impl RunQueue {
         waiting
     }
 
-    /// Takes the entity that `pcpu` is dedicated to, if it is Ready: it comes before any job.
-    pub(super) fn take_owner(&mut self, pcpu: usize) -> Option<u16> {
+    /// Who goes next on `pcpu`: its owner comes before any job.
+    pub(super) fn first(&self, pcpu: usize, waiting: &Waiting) -> Option<u16> {
         let owner = self.pcpus[pcpu & 7].owner;
-        let entity = self.entities.get(usize::from(owner))?;
-        if entity.state != State::Ready {
-            return None;
+        if self.entities[owner].state == State::Ready {
+            return Some(owner);
         }
-        self.classes.get_mut(entity.class)?.ready.clear(owner);
-        Some(owner)
-    }
-
-    /// Takes the first of those that wait for the pCPU of `bit` out of its tree.
-    pub(super) fn take_first(&mut self, bit: u8) -> Option<u16> {
-        let mut best = None;
-        let mut least = u64::MAX;
-        for class in &mut self.classes {
-            if class.mask & bit != 0
-                && let Some((slot, key)) = class.ready.first()
-                && key < least
-            {
-                least = key;
-                best = Some((class, slot));
-            }
-        }
-        let (class, slot) = best?;
-        class.ready.clear(slot);
-        Some(slot)
+        waiting.first.map(|(slot, _)| slot)
     }
 
     /// Enters a Ready `slot` in its tree.
     pub(super) fn enqueue(&mut self, slot: u16) {
-        if let Some(entity) = self.entities.get(slot as usize)
-            && let Some(class) = self.classes.get_mut(entity.class)
-        {
+        let entity = &self.entities[slot];
+        if let Some(class) = self.classes.get_mut(entity.class) {
             class.ready.set(slot, entity.vruntime);
         }
     }
 
     /// Takes `slot` out of its tree.
     pub(super) fn dequeue(&mut self, slot: u16) {
-        if let Some(entity) = self.entities.get(slot as usize)
-            && let Some(class) = self.classes.get_mut(entity.class)
-        {
+        if let Some(class) = self.classes.get_mut(self.entities[slot].class) {
             class.ready.clear(slot);
         }
     }
 
     /// Takes `slot` out of whatever tree holds it: ready, or deadlines.
     pub(super) fn forget(&mut self, slot: u16) {
-        let Some(entity) = self.entities.get_mut(slot as usize) else {
-            return;
-        };
-        let timer = entity.timer.take();
-        if entity.state == State::Ready {
+        if self.entities[slot].state == State::Ready {
             self.dequeue(slot);
         }
-        if let Some(pcpu) = timer {
+        if let Some(pcpu) = self.entities[slot].timer.take() {
             self.pcpus[pcpu as usize & 7].deadlines.clear(slot);
         }
     }
@@ -113,17 +86,14 @@ impl RunQueue {
     /// that is worth a switch.
     pub(super) fn make_ready(&mut self, slot: u16, now: u64) -> Kick {
         self.forget(slot);
-        let Some(entity) = self.entities.get(slot as usize) else {
-            return Kick::NONE;
-        };
-        if entity.allowed & self.idle == 0 {
-            self.update_clocks(entity.allowed, now);
+        let allowed = self.entities[slot].allowed;
+        if allowed & self.idle == 0 {
+            self.update_clocks(allowed, now);
         }
         self.place(slot);
-        if let Some(entity) = self.entities.get_mut(slot as usize) {
-            entity.state = State::Ready;
-            entity.since = now;
-        }
+        let entity = &mut self.entities[slot];
+        entity.state = State::Ready;
+        entity.since = now;
         self.enqueue(slot);
         let kick = self.offer(slot);
         if kick.is_none() { self.preempt_for(slot, now) } else { kick }
@@ -134,17 +104,13 @@ impl RunQueue {
     fn update_clocks(&mut self, mask: u8, now: u64) {
         for pcpu in bits(mask & self.lone) {
             let cpu = &mut self.pcpus[pcpu & 7];
-            if let Some(runner) = self.entities.get(cpu.current as usize) {
-                cpu.clock = cpu.clock.max(reached(runner, now));
-            }
+            cpu.clock = cpu.clock.max(reached(&self.entities[cpu.current], now));
         }
     }
 
     /// Moves the virtual run time of `slot` to the neighbourhood of the clocks it runs under.
     fn place(&mut self, slot: u16) {
-        let Some(entity) = self.entities.get_mut(slot as usize) else {
-            return;
-        };
+        let entity = &mut self.entities[slot];
         let clocks = bits(entity.allowed).map(|pcpu| self.pcpus[pcpu & 7].clock);
         let Some(clock) = clocks.max() else { return };
         let least = clock.saturating_sub(entity.slice / 2);
@@ -156,37 +122,31 @@ impl RunQueue {
     /// own, or as much as leaves it two slices of each ahead. So much is an honest gap after
     /// either has run one; a small gap is not looked into.
     pub(super) fn bounded_credit(&self, slot: u16, rival: u16, key: u64) -> u64 {
-        let Some(entity) = self.entities.get(slot as usize) else {
-            return 0;
-        };
+        let entity = &self.entities[slot];
         if key <= entity.vruntime.saturating_add(entity.slice.saturating_mul(2)) {
             return entity.vruntime;
         }
-        let rival_slice = self.entities.get(rival as usize).map_or(0, |rival| rival.slice);
-        key.saturating_sub(2 * (entity.slice + rival_slice))
+        key.saturating_sub(2 * (entity.slice + self.entities[rival].slice))
     }
 
     /// Puts `slot` behind the first of those that wait for the pCPU of `bit`, or one slice back
     /// if that one is farther: an entity that yields often gives up time, not its whole share.
     pub(super) fn give_way(&mut self, slot: u16, bit: u8) {
-        if let Some((_, key)) = self.waiting(bit).first
-            && let Some(entity) = self.entities.get_mut(slot as usize)
-        {
-            let back = entity.vruntime.saturating_add(entity.slice);
-            entity.vruntime = entity.vruntime.max(back.min(key.saturating_add(1)));
-        }
+        let Some((_, key)) = self.waiting(bit).first else { return };
+        let entity = &mut self.entities[slot];
+        let back = entity.vruntime.saturating_add(entity.slice);
+        entity.vruntime = entity.vruntime.max(back.min(key.saturating_add(1)));
     }
 
     /// Moves all virtual times back, so that they never overflow. Only differences matter; who
     /// lags by more than is left at zero would be moved up when placed or picked anyway.
     #[cold]
     pub(super) fn rebase(&mut self) {
-        for slot in 0..self.entities.len() {
-            if let Some(entity) = self.entities.get_mut(slot) {
-                entity.vruntime = entity.vruntime.saturating_sub(REBASE / 2);
-                if entity.state == State::Ready {
-                    self.enqueue(slot as u16);
-                }
+        for slot in 0..self.entities.slots.len() as u16 {
+            let entity = &mut self.entities[slot];
+            entity.vruntime = entity.vruntime.saturating_sub(REBASE / 2);
+            if entity.state == State::Ready {
+                self.enqueue(slot);
             }
         }
         for cpu in &mut self.pcpus {
@@ -194,35 +154,17 @@ impl RunQueue {
         }
     }
 
-    /// Tells the pCPUs that would otherwise never look that `slot` is Ready: an idle one, or
-    /// those that run alone and need a slice end from now on.
-    pub(super) fn offer(&mut self, slot: u16) -> Kick {
-        let Some(entity) = self.entities.get(slot as usize) else {
-            return Kick::NONE;
-        };
-        let idle = self.idle & entity.allowed;
-        if idle != 0 {
-            let last = 1 << (entity.last & 7);
-            let bit = if idle & last != 0 { last } else { idle & idle.wrapping_neg() };
-            self.idle &= !bit;
-            return Kick::reschedule(bit);
-        }
-        let lone = self.lone & entity.allowed;
-        self.lone &= !lone;
-        Kick::reschedule(lone)
-    }
-
     /// The pCPU to take from its occupant for the newly Ready `slot`, if any.
     fn preempt_for(&self, slot: u16, now: u64) -> Kick {
-        let Some(entity) = self.entities.get(slot as usize) else {
-            return Kick::NONE;
-        };
+        let entity = &self.entities[slot];
         let mut best = (entity.vruntime.saturating_add(entity.slice / 4), 0);
         // A job is allowed everywhere, and preempts no owner.
         for pcpu in bits(entity.allowed & self.shared) {
-            let Some(runner) = self.entities.get(self.pcpus[pcpu & 7].current as usize) else {
+            let current = self.pcpus[pcpu & 7].current;
+            if current == NOBODY {
                 continue;
-            };
+            }
+            let runner = &self.entities[current];
             if runner.allowed & (1 << pcpu) == 0 {
                 return Kick::reschedule(1 << pcpu);
             }
@@ -234,13 +176,27 @@ impl RunQueue {
         Kick::reschedule(best.1)
     }
 
-    /// After a pick: somebody may still be Ready for a pCPU that does not know, because the one
-    /// that was called for him took another. One idle pCPU is called, which looks again when it
-    /// picks; else those that run alone. So as long as somebody waits beside a resting pCPU, some
-    /// pCPU is on its way to a pick.
-    pub(super) fn call_restful(&mut self, wanted: u8) -> Kick {
+    /// Tells the pCPUs that would otherwise never look that `slot` is Ready: an idle one, if it
+    /// can be the one that it ran on last, or those that run alone.
+    pub(super) fn offer(&mut self, slot: u16) -> Kick {
+        let entity = &self.entities[slot];
+        let (allowed, last) = (entity.allowed, 1 << (entity.last & 7));
+        self.call_restful(allowed, last)
+    }
+
+    /// Calls one idle pCPU of `wanted`, `preferred` before others, which looks again when it
+    /// picks; else those that run alone, and need a slice end from now on.
+    ///
+    /// Also after a pick: somebody may still be Ready for a pCPU that does not know, because the
+    /// one that was called for him took another. So as long as somebody waits beside a resting
+    /// pCPU, some pCPU is on its way to a pick.
+    pub(super) fn call_restful(&mut self, wanted: u8, preferred: u8) -> Kick {
         let idle = wanted & self.idle;
-        let called = if idle != 0 { idle & idle.wrapping_neg() } else { wanted & self.lone };
+        let called = match idle & preferred {
+            0 if idle == 0 => wanted & self.lone,
+            0 => idle & idle.wrapping_neg(),
+            bit => bit,
+        };
         self.idle &= !called;
         self.lone &= !called;
         Kick::reschedule(called)
@@ -248,84 +204,51 @@ impl RunQueue {
 
     /// Checks that `pcpu` can be dedicated to one entity, and gives its mask.
     pub(super) fn dedicate(&self, pcpu: usize, affinity: u8) -> Result<u8, SchedError> {
-        if pcpu >= self.count {
-            return Err(SchedError::NoSuchPcpu { pcpu, pcpus: self.count });
-        }
-        let bit = 1 << (pcpu & 7);
+        let bit = self.bit(pcpu)?;
         if self.shared & bit == 0 {
-            return Err(SchedError::DedicatedTaken { pcpu });
+            return Err(SchedError::DedicatedTaken(pcpu));
         }
-        let shares = |entity: &Entity| !entity.vacant && entity.dedicated.is_none() && !entity.job;
-        if self.shared == bit && self.entities.iter().any(shares) {
-            return Err(SchedError::DedicatedLeavesNone { pcpu });
+        let mut others = self.entities.slots.iter();
+        if self.shared == bit && others.any(|entity| entity.shares) {
+            return Err(SchedError::DedicatedLeavesNone(pcpu));
         }
-        for (slot, entity) in self.entities.iter().enumerate() {
-            if !entity.vacant && entity.allowed == bit && !entity.job {
-                let id = super::EntityId { slot: slot as u16, generation: entity.generation };
-                return Err(SchedError::DedicatedStrands { pcpu, id });
-            }
-        }
-        Ok(affinity & bit)
-    }
-
-    /// Recomputes where each entity may run, after `shared` changed.
-    pub(super) fn confine_all(&mut self) {
-        for slot in 0..self.entities.len() {
-            if self.entities.get(slot).is_some_and(|e| !e.vacant && e.dedicated.is_none() && !e.job)
-            {
-                self.confine(slot as u16);
-            }
+        let stranded = |entity: &Entity| entity.shares && entity.allowed == bit;
+        match self.entities.slots.iter().position(stranded) {
+            Some(slot) => Err(SchedError::DedicatedStrands(pcpu, slot)),
+            None => Ok(affinity & bit),
         }
     }
 
     /// Recomputes where `slot` may run; if Ready it changes trees, placed by its new clocks.
     pub(super) fn confine(&mut self, slot: u16) {
-        let Some(entity) = self.entities.get(slot as usize) else {
-            return;
-        };
-        let (allowed, class, state) = (entity.affinity & self.shared, entity.class, entity.state);
-        if allowed == entity.allowed {
+        let entity = &self.entities[slot];
+        let allowed = entity.affinity & self.shared;
+        if allowed == entity.allowed || !entity.shares {
             return;
         }
         self.dequeue(slot);
-        let new_class = self.class_for(allowed);
-        self.leave_class(class);
-        if let Some(entity) = self.entities.get_mut(slot as usize) {
-            entity.allowed = allowed;
-            entity.class = new_class;
-        }
-        if state == State::Ready {
+        let class = self.class_for(allowed);
+        let entity = &mut self.entities[slot];
+        entity.allowed = allowed;
+        entity.class = class;
+        if entity.state == State::Ready {
             self.place(slot);
             self.enqueue(slot);
         }
     }
 
-    /// The index of the class of `mask`, with one member more.
+    /// The index of the class of `mask`.
     pub(super) fn class_for(&mut self, mask: u8) -> usize {
-        let found = self.classes.iter().position(|class| class.members != 0 && class.mask == mask);
-        let free = || self.classes.iter().position(|class| class.members == 0);
-        let index = found.or_else(free).unwrap_or(self.classes.len());
-        if index == self.classes.len() {
-            let ready = Tournament::new(self.entities.len().next_power_of_two());
-            self.classes.push(Class { mask, members: 0, ready });
-        }
-        if let Some(class) = self.classes.get_mut(index) {
-            class.mask = mask;
-            class.members += 1;
-        }
-        index
-    }
-
-    /// One member of the class less. An empty class is kept for the next mask.
-    pub(super) fn leave_class(&mut self, class: usize) {
-        if let Some(class) = self.classes.get_mut(class) {
-            class.members = class.members.saturating_sub(1);
-        }
+        self.classes.iter().position(|class| class.mask == mask).unwrap_or_else(|| {
+            let ready = Tournament::new(self.entities.slots.len().next_power_of_two());
+            self.classes.push(Class { mask, ready });
+            self.classes.len() - 1
+        })
     }
 
     /// Makes each tree large enough for all slots.
     pub(super) fn fit_trees(&mut self) {
-        let capacity = self.entities.len().next_power_of_two();
+        let capacity = self.entities.slots.len().next_power_of_two();
         for class in &mut self.classes {
             class.ready.grow(capacity);
         }

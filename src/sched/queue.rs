@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use super::entity::{Account, Entity, EntityId, Kick, Pick, Reason, Request, SchedError, State};
+use super::entity::{
+    Account, Entities, Entity, EntityId, Kick, Pick, Reason, Request, SchedError, State,
+};
 use super::tournament::{NOBODY, Tournament};
 
 /// The largest number of pCPUs: masks of pCPUs are bytes.
@@ -37,14 +39,13 @@ pub(super) struct Pcpu {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Class {
     pub mask: u8,
-    pub members: u16,
     pub ready: Tournament,
 }
 
 /// Who runs where, and who is next. See the [module](super) for states and rules.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RunQueue {
-    pub(super) entities: Vec<Entity>,
+    pub(super) entities: Entities,
     pub(super) classes: Vec<Class>,
     pub(super) pcpus: [Pcpu; MAX_PCPUS],
     /// How many pCPUs there are.
@@ -66,10 +67,10 @@ impl RunQueue {
     /// A pCPU counts as idle from its first pick on, and is not kicked before.
     pub fn new(pcpus: usize, slice: u64) -> Result<Self, SchedError> {
         if pcpus == 0 || pcpus > MAX_PCPUS {
-            return Err(SchedError::PcpuCount { found: pcpus });
+            return Err(SchedError::PcpuCount(pcpus));
         }
         Ok(Self {
-            entities: Vec::new(),
+            entities: Entities::default(),
             classes: Vec::new(),
             pcpus: core::array::from_fn(|_| Pcpu {
                 current: NOBODY,
@@ -96,94 +97,56 @@ impl RunQueue {
         affinity: u8,
         dedicated: Option<usize>,
     ) -> Result<EntityId, SchedError> {
-        self.insert(weight, affinity, dedicated, false)
+        let Some(pcpu) = dedicated else {
+            return self.insert(weight, affinity, affinity & self.shared, true);
+        };
+        let allowed = self.dedicate(pcpu, affinity)?;
+        let id = self.insert(weight, affinity, allowed, false)?;
+        self.shared &= !allowed;
+        self.pcpus[pcpu & 7].owner = id.0;
+        for slot in 0..id.0 {
+            self.confine(slot);
+        }
+        Ok(id)
     }
 
     /// Adds a job, Off. It may run on every pCPU; on one that is dedicated, while its owner does
     /// not want it. Allocates.
     pub fn add_job(&mut self, weight: u32) -> Result<EntityId, SchedError> {
-        self.insert(weight, u8::MAX, None, true)
+        self.insert(weight, u8::MAX, u8::MAX >> (MAX_PCPUS - self.count), false)
     }
 
     fn insert(
         &mut self,
         weight: u32,
         affinity: u8,
-        dedicated: Option<usize>,
-        job: bool,
+        allowed: u8,
+        shares: bool,
     ) -> Result<EntityId, SchedError> {
         if weight == 0 {
             return Err(SchedError::ZeroWeight);
         }
-        let allowed = match dedicated {
-            Some(pcpu) => self.dedicate(pcpu, affinity)?,
-            None if job => 0xff >> (MAX_PCPUS - self.count),
-            None => affinity & self.shared,
-        };
         if allowed == 0 {
-            return Err(SchedError::NoPcpuAllowed { affinity, usable: self.shared });
+            return Err(SchedError::NoPcpuAllowed(affinity, self.shared));
         }
-        let slot = match self.entities.iter().position(|entity| entity.vacant) {
-            Some(slot) => slot,
-            None if self.entities.len() < MAX_ENTITIES => {
-                self.entities.push(Entity::new());
-                self.fit_trees();
-                self.entities.len() - 1
-            }
-            None => {
-                return Err(SchedError::TooManyEntities { limit: MAX_ENTITIES });
-            }
-        };
-        if let Some(pcpu) = dedicated {
-            self.shared &= !allowed;
-            self.pcpus[pcpu & 7].owner = slot as u16;
-            self.confine_all();
+        let slot = self.entities.slots.len();
+        if slot >= MAX_ENTITIES {
+            return Err(SchedError::TooManyEntities(MAX_ENTITIES));
         }
         let class = self.class_for(allowed);
-        let slice = self.slice;
-        let Some(entity) = self.entities.get_mut(slot) else {
-            return Err(SchedError::TooManyEntities { limit: MAX_ENTITIES });
-        };
-        let generation = entity.generation;
-        *entity = Entity {
-            generation,
-            vacant: false,
-            dedicated: dedicated.map(|pcpu| pcpu as u8),
-            job,
-            affinity,
-            allowed,
-            class,
-            last: allowed.trailing_zeros() as u8,
-            ..Entity::new()
-        };
-        entity.set_weight(weight, slice);
-        Ok(EntityId { slot: slot as u16, generation })
-    }
-
-    /// Removes an entity that is Off. A pCPU that it owned is shared again.
-    pub fn remove(&mut self, id: EntityId) -> Result<Kick, SchedError> {
-        let entity = self.entity_mut(id)?;
-        if entity.state != State::Off {
-            return Err(refused(id, entity.state, "remove"));
-        }
-        entity.vacant = true;
-        entity.generation = entity.generation.wrapping_add(1);
-        let (class, dedicated) = (entity.class, entity.dedicated);
-        self.leave_class(class);
-        if let Some(pcpu) = dedicated {
-            self.shared |= 1 << (pcpu & 7);
-            self.pcpus[usize::from(pcpu) & 7].owner = NOBODY;
-            self.confine_all();
-        }
-        let wanted = self.waiting(0).wanted;
-        Ok(self.call_restful(wanted))
+        let last = allowed.trailing_zeros() as u8;
+        let mut entity = Entity { shares, affinity, allowed, class, last, ..Entity::default() };
+        entity.set_weight(weight, self.slice);
+        self.entities.slots.push(entity);
+        self.fit_trees();
+        Ok(EntityId(slot as u16))
     }
 
     /// Off → Ready.
     pub fn start(&mut self, id: EntityId, now: u64) -> Result<Kick, SchedError> {
         let entity = self.entity_mut(id)?;
         match entity.state {
-            State::Off => Ok(self.make_ready(id.slot, now)),
+            State::Off => Ok(self.make_ready(id.0, now)),
             from => Err(refused(id, from, "start")),
         }
     }
@@ -196,7 +159,7 @@ impl RunQueue {
     pub fn wake(&mut self, id: EntityId, now: u64) -> Result<Kick, SchedError> {
         let entity = self.entity_mut(id)?;
         match entity.state {
-            State::Blocked => Ok(self.make_ready(id.slot, now)),
+            State::Blocked => Ok(self.make_ready(id.0, now)),
             State::Running(pcpu) => {
                 entity.token = true;
                 Ok(Kick { reschedule: 0, notice: 1 << (pcpu & 7) })
@@ -217,23 +180,19 @@ impl RunQueue {
     pub fn pick(&mut self, pcpu: usize, now: u64) -> Result<Pick, SchedError> {
         let bit = self.bit(pcpu)?;
         if self.pcpus[pcpu & 7].current != NOBODY {
-            return Err(SchedError::PcpuBusy { pcpu });
+            return Err(SchedError::PcpuBusy(pcpu));
         }
         self.idle &= !bit;
-        let chosen = self.take_owner(pcpu & 7).or_else(|| self.take_first(bit));
         let waiting = self.waiting(bit);
-        let run = match chosen {
-            Some(slot) => self.install(pcpu & 7, slot, now, waiting.first),
-            None => None,
-        };
-        if run.is_none() {
+        let Some(slot) = self.first(pcpu, &waiting) else {
             self.idle |= bit;
-        }
-        let kick = self.call_restful(waiting.wanted);
-        Ok(match run {
-            Some((id, slice_end)) => Pick::Run { id, slice_end, kick },
-            None => Pick::Idle { kick },
-        })
+            return Ok(Pick::Idle { kick: self.call_restful(waiting.wanted, 0) });
+        };
+        self.dequeue(slot);
+        let waiting = self.waiting(bit);
+        let slice_end = self.install(pcpu & 7, slot, now, waiting.first);
+        let kick = self.call_restful(waiting.wanted, 0);
+        Ok(Pick::Run { id: EntityId(slot), slice_end, kick })
     }
 
     /// Puts `slot`, taken from its tree, on `pcpu`, and says until when: for ever, if `rival`, the
@@ -244,20 +203,17 @@ impl RunQueue {
         slot: u16,
         now: u64,
         rival: Option<(u16, u64)>,
-    ) -> Option<(EntityId, Option<u64>)> {
+    ) -> Option<u64> {
         let owned = self.pcpus[pcpu & 7].owner == slot;
         let rival = rival.filter(|_| !owned);
-        let vruntime = match rival {
-            Some((rival, key)) => self.bounded_credit(slot, rival, key),
-            None => 0,
-        };
-        let entity = self.entities.get_mut(slot as usize)?;
+        let vruntime = rival.map_or(0, |(rival, key)| self.bounded_credit(slot, rival, key));
+        let entity = &mut self.entities[slot];
         entity.vruntime = entity.vruntime.max(vruntime);
         entity.state = State::Running(pcpu as u8);
         entity.token = false;
         entity.account.moves += u64::from(entity.last != pcpu as u8);
-        entity.last = pcpu as u8;
         entity.account.wait = entity.account.wait.wrapping_add(now.saturating_sub(entity.since));
+        entity.last = pcpu as u8;
         entity.since = now;
         let cpu = &mut self.pcpus[pcpu & 7];
         cpu.current = slot;
@@ -266,7 +222,7 @@ impl RunQueue {
         if rival.is_none() && !owned {
             self.lone |= 1 << pcpu;
         }
-        Some((EntityId { slot, generation: entity.generation }, cpu.slice_end))
+        cpu.slice_end
     }
 
     /// Takes `id` off `pcpu`, charges it for its run and says what it is now: a `Block` with a
@@ -292,7 +248,7 @@ impl RunQueue {
         let request = core::mem::replace(&mut entity.request, Request::None);
         let (state, deadline) = match (request, reason) {
             (Request::Stop, _) | (_, Reason::Off) => (State::Off, None),
-            (Request::Pause, _) | (_, Reason::Pause) => (State::Paused, None),
+            (Request::Pause, _) => (State::Paused, None),
             (_, Reason::Block { .. }) if entity.token => (State::Ready, None),
             (_, Reason::Block { deadline: Some(at) }) if at <= now => (State::Ready, None),
             (_, Reason::Block { deadline }) => (State::Blocked, deadline),
@@ -308,16 +264,16 @@ impl RunQueue {
         }
         self.lone &= !bit;
         if let Some(at) = deadline {
-            cpu.deadlines.set(id.slot, at);
+            cpu.deadlines.set(id.0, at);
         }
         if vruntime >= REBASE {
             self.rebase();
         }
         if state == State::Ready {
             if reason == Reason::Yield {
-                self.give_way(id.slot, bit);
+                self.give_way(id.0, bit);
             }
-            self.enqueue(id.slot);
+            self.enqueue(id.0);
         }
         Ok(state)
     }
@@ -378,7 +334,7 @@ impl RunQueue {
             }
             return Ok(Kick::reschedule(1 << (pcpu & 7)));
         }
-        self.forget(id.slot);
+        self.forget(id.0);
         self.entity_mut(id)?.state = state;
         Ok(Kick::NONE)
     }
@@ -389,7 +345,7 @@ impl RunQueue {
     pub fn resume(&mut self, id: EntityId, now: u64) -> Result<Kick, SchedError> {
         let entity = self.entity_mut(id)?;
         match (entity.state, entity.request) {
-            (State::Paused, _) => Ok(self.make_ready(id.slot, now)),
+            (State::Paused, _) => Ok(self.make_ready(id.0, now)),
             (State::Running(_), Request::Pause) => {
                 entity.request = Request::None;
                 Ok(Kick::NONE)
@@ -399,24 +355,24 @@ impl RunQueue {
     }
 
     /// Changes where `id` may run. One that runs elsewhere moves when its pCPU, which the kick
-    /// names, puts it back. Not for a dedicated entity. Allocates.
+    /// names, puts it back. Not for a dedicated entity or a job. Allocates.
     pub fn set_affinity(&mut self, id: EntityId, affinity: u8) -> Result<Kick, SchedError> {
         let usable = self.shared;
         let entity = self.entity_mut(id)?;
         if affinity & usable == 0 {
-            return Err(SchedError::NoPcpuAllowed { affinity, usable });
+            return Err(SchedError::NoPcpuAllowed(affinity, usable));
         }
-        if entity.dedicated.is_some() {
-            return Err(refused(id, entity.state, "set_affinity of a dedicated vCPU"));
+        if !entity.shares {
+            return Err(refused(id, entity.state, "set_affinity of what shares no pCPU"));
         }
         entity.affinity = affinity;
         let state = entity.state;
-        self.confine(id.slot);
+        self.confine(id.0);
         Ok(match state {
             State::Running(pcpu) if affinity & usable & (1 << (pcpu & 7)) == 0 => {
                 Kick::reschedule(1 << (pcpu & 7))
             }
-            State::Ready => self.offer(id.slot),
+            State::Ready => self.offer(id.0),
             _ => Kick::NONE,
         })
     }
@@ -431,36 +387,23 @@ impl RunQueue {
         self.entity(id).map(|entity| entity.account)
     }
 
-    /// What `pcpu` runs, if it exists and runs something.
-    pub fn running(&self, pcpu: usize) -> Option<EntityId> {
-        let slot = self.pcpus.get(pcpu)?.current;
-        let entity = self.entities.get(slot as usize)?;
-        Some(EntityId { slot, generation: entity.generation })
-    }
-
-    fn bit(&self, pcpu: usize) -> Result<u8, SchedError> {
-        if pcpu < self.count {
-            Ok(1 << (pcpu & 7))
-        } else {
-            Err(SchedError::NoSuchPcpu { pcpu, pcpus: self.count })
+    /// The mask of `pcpu`, if there is such a one.
+    pub(super) fn bit(&self, pcpu: usize) -> Result<u8, SchedError> {
+        if pcpu >= self.count {
+            return Err(SchedError::NoSuchPcpu(pcpu, self.count));
         }
+        Ok(1 << (pcpu & 7))
     }
 
     fn entity(&self, id: EntityId) -> Result<&Entity, SchedError> {
-        match self.entities.get(id.slot as usize) {
-            Some(entity) if entity.generation == id.generation && !entity.vacant => Ok(entity),
-            _ => Err(SchedError::UnknownEntity { id }),
-        }
+        self.entities.slots.get(id.slot()).ok_or(SchedError::UnknownEntity(id.slot()))
     }
 
     fn entity_mut(&mut self, id: EntityId) -> Result<&mut Entity, SchedError> {
-        match self.entities.get_mut(id.slot as usize) {
-            Some(entity) if entity.generation == id.generation && !entity.vacant => Ok(entity),
-            _ => Err(SchedError::UnknownEntity { id }),
-        }
+        self.entities.slots.get_mut(id.slot()).ok_or(SchedError::UnknownEntity(id.slot()))
     }
 }
 
 fn refused(id: EntityId, from: State, operation: &'static str) -> SchedError {
-    SchedError::InvalidTransition { id, from, operation }
+    SchedError::InvalidTransition(id.slot(), from, operation)
 }

@@ -128,7 +128,7 @@ impl Vm {
         let entity = |weight: u32, mask: u8, dedicated: Option<usize>| {
             let add = |queue: &mut crate::sched::RunQueue| queue.add(weight, mask, dedicated);
             schedule::with(add)
-                .unwrap_or(Err(SchedError::PcpuCount { found: 0 }))
+                .unwrap_or(Err(SchedError::PcpuCount(0)))
                 .map_err(|error| refuse(&error))
         };
         let mut vcpus = Vec::with_capacity(config.cpus);
@@ -137,7 +137,7 @@ impl Vm {
             vcpus.push(Vcpu::new(index, entity(config.share, *mask, own)?, config.dedicated));
         }
         let job = schedule::with(|queue| queue.add_job(config.share))
-            .unwrap_or(Err(SchedError::PcpuCount { found: 0 }))
+            .unwrap_or(Err(SchedError::PcpuCount(0)))
             .map_err(|error| refuse(&error))?;
         console::add_vm(id, config.name);
         let vm: &'static Self = alloc::boxed::Box::leak(alloc::boxed::Box::new(Self {

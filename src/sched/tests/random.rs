@@ -21,7 +21,6 @@ enum Op {
     Pause(usize),
     Resume(usize),
     Move(usize, u8),
-    Remove(usize),
     Wait(u64),
 }
 
@@ -33,13 +32,12 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0usize..8).prop_map(Op::Start),
         4 => (0usize..8).prop_map(Op::Wake),
         6 => (0usize..3).prop_map(Op::Pick),
-        5 => (0usize..3, 0u8..6).prop_map(|(pcpu, reason)| Op::Put(pcpu, reason)),
+        5 => (0usize..3, 0u8..5).prop_map(|(pcpu, reason)| Op::Put(pcpu, reason)),
         2 => (0usize..3).prop_map(Op::Expire),
         1 => (0usize..8).prop_map(Op::Stop),
         1 => (0usize..8).prop_map(Op::Pause),
         1 => (0usize..8).prop_map(Op::Resume),
         1 => (0usize..8, 1u8..8).prop_map(|(id, affinity)| Op::Move(id, affinity)),
-        1 => (0usize..8).prop_map(Op::Remove),
         3 => (1u64..3 * SLICE).prop_map(Op::Wait),
     ]
 }
@@ -73,6 +71,11 @@ impl World {
         self.ids[index % self.ids.len()]
     }
 
+    fn running(&self, pcpu: usize) -> Option<EntityId> {
+        let current = self.queue.pcpus[pcpu].current;
+        self.ids.iter().copied().find(|id| id.0 == current)
+    }
+
     fn kicked(&mut self, kick: Result<Kick, SchedError>) {
         if let Ok(kick) = kick {
             self.unaware &= !kick.reschedule;
@@ -103,11 +106,10 @@ impl World {
             Op::Pause(index) => self.queue.pause(self.id(index)),
             Op::Resume(index) => self.queue.resume(self.id(index), now),
             Op::Move(index, affinity) => self.queue.set_affinity(self.id(index), affinity),
-            Op::Remove(index) => self.queue.remove(self.id(index)),
             Op::Expire(pcpu) => {
                 let kick = self.queue.expire(pcpu, now);
-                let alone = self.queue.running(pcpu).is_some()
-                    && self.queue.pcpus[pcpu].slice_end.is_none();
+                let alone =
+                    self.running(pcpu).is_some() && self.queue.pcpus[pcpu].slice_end.is_none();
                 self.unaware |= u8::from(alone) << pcpu;
                 kick
             }
@@ -117,7 +119,7 @@ impl World {
 
     fn pick(&mut self, pcpu: usize) {
         let Ok(pick) = self.queue.pick(pcpu, self.now) else {
-            assert!(self.queue.running(pcpu).is_some());
+            assert!(self.running(pcpu).is_some());
             return;
         };
         self.unaware &= !(1 << pcpu);
@@ -137,7 +139,7 @@ impl World {
     }
 
     fn put(&mut self, pcpu: usize, reason: u8) {
-        let Some(id) = self.queue.running(pcpu) else {
+        let Some(id) = self.running(pcpu) else {
             return;
         };
         let reason = match reason {
@@ -145,8 +147,7 @@ impl World {
             1 => Reason::Preempted,
             2 => Reason::Block { deadline: None },
             3 => Reason::Block { deadline: Some(self.now + SLICE) },
-            4 => Reason::Off,
-            _ => Reason::Pause,
+            _ => Reason::Off,
         };
         self.unaware &= !(1 << pcpu);
         self.obliged |= 1 << pcpu;
@@ -173,15 +174,12 @@ impl World {
 
     fn check(&self) {
         let queue = &self.queue;
-        for (slot, entity) in queue.entities.iter().enumerate() {
+        for (slot, entity) in queue.entities.slots.iter().enumerate() {
             let here = |pcpu: usize| queue.pcpus[pcpu].current == slot as u16;
             let places: Vec<usize> = (0..MAX_PCPUS).filter(|&pcpu| here(pcpu)).collect();
             match entity.state {
                 State::Running(pcpu) => assert_eq!(places, [pcpu as usize]),
                 _ => assert!(places.is_empty()),
-            }
-            if entity.vacant {
-                continue;
             }
             assert_ne!(entity.allowed, 0);
             assert_eq!(queue.classes[entity.class].mask, entity.allowed);
@@ -212,7 +210,7 @@ impl World {
                     self.put(pcpu, 1);
                     self.pick(pcpu);
                 }
-                if let Some(id) = self.queue.running(pcpu) {
+                if let Some(id) = self.running(pcpu) {
                     waiting.retain(|&other| other != id);
                 }
             }

@@ -50,6 +50,9 @@ impl Vm {
     ///
     /// Only one pCPU at a time runs the job, by the run queue's invariant: nobody waits for these
     /// locks for long.
+    ///
+    /// Not inlined: what a slice needs has no place in the run loop's registers.
+    #[inline(never)]
     pub fn job_slice(&'static self) -> bool {
         let mut preparation = self.preparation.lock();
         *preparation = match core::mem::replace(&mut *preparation, Preparation::Moving) {

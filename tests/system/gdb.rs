@@ -3,7 +3,10 @@
 
 use crate::harness::{Case, Config, Cpu, Failure, Outcome, Profile, Test, Verdict, Vm};
 use mezzanine_tools::{BARE, root};
-use std::process::Command;
+use std::{
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// The tests of this area.
 pub fn tests() -> Vec<Test> {
@@ -76,7 +79,10 @@ fn case_under_gdb(
     config: Config,
     commands: &[&str],
 ) -> Result<(String, Outcome), Failure> {
-    let socket = root().join(format!("target/system/gdb-{}", std::process::id()));
+    // Tests run side by side: each its own.
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let socket = root().join(format!("target/system/gdb-{}-{number}", std::process::id()));
     let socket = socket.display().to_string();
     let stub = format!("unix:{socket},server=on,wait=off");
     let mut talk = case.qemu(&["-S", "-gdb", &stub]).start()?;

@@ -22,6 +22,8 @@ const LIMIT: &str = "3000";
 struct Count {
     passed: u64,
     failed: u64,
+    /// What failed by name, where a name is known.
+    names: Vec<String>,
 }
 
 /// What a step has to say for itself.
@@ -36,14 +38,21 @@ pub fn all(full: bool) -> Result<i32> {
         let begun = Instant::now();
         let count = step().unwrap_or_else(|error| {
             println!("{error}");
-            Count { passed: 0, failed: 1 }
+            judged(false)
         });
         let verdict = if count.failed == 0 { "ok" } else { "FAILED" };
         println!("---- {name}: {verdict}, {} s", begun.elapsed().as_secs());
         sum.passed += count.passed;
         sum.failed += count.failed;
+        if count.failed > 0 && count.names.is_empty() {
+            sum.names.push(name.into());
+        }
+        sum.names.extend(count.names.iter().map(|test| format!("{name}: {test}")));
     }
     println!("\nall of it: {} s", start.elapsed().as_secs());
+    for name in &sum.names {
+        println!("failed: {name}");
+    }
     println!("{} passed, {} failed", sum.passed, sum.failed);
     Ok(i32::from(sum.failed > 0))
 }
@@ -107,7 +116,7 @@ fn steps(full: bool) -> Vec<Step> {
 
 /// One check, passed or not.
 fn judged(good: bool) -> Count {
-    Count { passed: u64::from(good), failed: u64::from(!good) }
+    Count { passed: u64::from(good), failed: u64::from(!good), names: Vec::new() }
 }
 
 fn cargo(arguments: &[&str]) -> Box<dyn FnOnce() -> Result<Count>> {
@@ -168,15 +177,17 @@ fn counted(command: &mut Command) -> Result<Count> {
         |error: std::io::Error| Error::Failed { what: what.clone(), how: error.to_string() };
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut results = Vec::new();
+    let mut names = Vec::new();
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).split(b'\n').map_while(|line| line.ok()) {
             let line = String::from_utf8_lossy(&line);
             println!("{line}");
             results.extend(result(&line));
+            names.extend(failure(&line).map(String::from));
         }
     }
     let status = child.wait().map_err(failed)?;
-    Ok(total(&results, status))
+    Ok(Count { names, ..total(&results, status) })
 }
 
 fn total(results: &[(u64, u64)], status: ExitStatus) -> Count {
@@ -185,7 +196,13 @@ fn total(results: &[(u64, u64)], status: ExitStatus) -> Count {
     }
     let passed = results.iter().map(|(passed, _)| passed).sum();
     let failed: u64 = results.iter().map(|(_, failed)| failed).sum();
-    Count { passed, failed: failed.max(u64::from(!status.success())) }
+    Count { passed, failed: failed.max(u64::from(!status.success())), names: Vec::new() }
+}
+
+/// The name of `test NAME ... FAILED`.
+fn failure(line: &str) -> Option<&str> {
+    let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    verdict.starts_with("FAILED").then_some(name)
 }
 
 /// The numbers of `test result: ok. 9 passed; 0 failed; …`.
@@ -207,5 +224,7 @@ mod tests {
         assert_eq!(result(line), Some((9, 1)));
         assert_eq!(result("test result: FAILED. 3 passed; 4 failed"), Some((3, 4)));
         assert_eq!(result("test a ... ok"), None);
+        assert_eq!(failure("test a/b [a72 smp=1] ... FAILED (1.0 s)"), Some("a/b [a72 smp=1]"));
+        assert_eq!(failure("test a ... ok"), None);
     }
 }

@@ -68,11 +68,16 @@ pub fn start_all(
     off_if_last();
 }
 
-/// A guest that is told nothing else is told of the batch: the demo's run their script then. What
-/// a tree of the user's own says is not replaced, nor what the command line does, even if empty.
+/// Nobody is at the keyboard. What the command line says is not replaced, nor what a tree of the
+/// user's own says; a guest that is told nothing else is told of the batch: the demo's run their
+/// script then.
 fn tell_batch(config: &mut VmConfig<'static>, words: &CommandLine<'static>) {
-    let told = config.device_tree.is_some() || words.bootargs(config.name).is_some();
-    if config.bootargs.is_empty() && !told {
+    if words.bootargs(config.name).is_some() {
+        return;
+    }
+    if let Some(bootargs) = config.batch_bootargs {
+        config.bootargs = bootargs;
+    } else if config.bootargs.is_empty() && config.device_tree.is_none() {
         config.bootargs = "batch";
     }
 }

@@ -15,6 +15,7 @@ mod gdb;
 mod harness;
 mod machines;
 mod probes;
+mod real;
 mod shares;
 mod sharing;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         descriptions::tests(),
         gdb::tests(),
         bare::tests(),
+        real::tests(),
     ];
     harness::main(&areas.into_iter().flatten().collect::<Vec<_>>())
 }

@@ -1,6 +1,6 @@
 //! Builds the hypervisor, the guests and the VM descriptions, each to its place below `target/`.
 
-use crate::{BARE, Error, Result, root, var};
+use crate::{BARE, Error, Result, fetch, root, var};
 use std::{
     ffi::OsStr,
     fs,
@@ -140,6 +140,16 @@ pub fn guests() -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Builds the Linux guests' program (guest/linux): an ELF for Linux, not for the bare machine, made
+/// by the bare machine's target because that is here.
+pub fn linux_program() -> Result<PathBuf> {
+    check(
+        "building the Linux guests' program",
+        cargo().args(["build", "--quiet", "--release", "--target", BARE, "--package", "strain"]),
+    )?;
+    Ok(root().join("target").join(BARE).join("release/strain"))
+}
+
 /// The programs that cargo's JSON messages say were made, or were there already.
 fn executables(messages: &[u8]) -> Vec<PathBuf> {
     String::from_utf8_lossy(messages)
@@ -149,7 +159,8 @@ fn executables(messages: &[u8]) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Compiles a VM description to `target/vms/<name>.dtb`; a `.dtb` is taken as it is.
+/// Compiles a VM description to `target/vms/<name>.dtb`, after fetching the guests that it names;
+/// a `.dtb` is taken as it is.
 pub fn description(source: &Path) -> Result<PathBuf> {
     let missing = |why: &str| Error::File { path: source.into(), why: why.into() };
     if !source.is_file() {
@@ -158,6 +169,7 @@ pub fn description(source: &Path) -> Result<PathBuf> {
     if source.extension().is_some_and(|ext| ext == "dtb") {
         return Ok(source.into());
     }
+    fetch::needed(source)?;
     let name = source.file_stem().ok_or_else(|| missing("a file name was wanted"))?;
     let directory = root().join("target/vms");
     fs::create_dir_all(&directory).map_err(Error::file(&directory))?;

@@ -81,6 +81,8 @@ const LINTS: [&[&str]; 3] = [
         "benos",
         "-p",
         "probes",
+        "-p",
+        "strain",
         "--",
         "-Dwarnings",
     ],

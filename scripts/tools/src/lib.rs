@@ -5,6 +5,8 @@ pub mod bench;
 pub mod build;
 pub mod check;
 pub mod error;
+pub mod fetch;
+pub mod initramfs;
 pub mod panics;
 pub mod qemu;
 pub mod run;

@@ -56,6 +56,8 @@ pub struct VmConfig<'a> {
     pub device_tree: Option<&'a [u8]>,
     /// The guest's command line.
     pub bootargs: &'a str,
+    /// What replaces it where nobody is at the keyboard.
+    pub batch_bootargs: Option<&'a str>,
     /// The weight of each vCPU.
     pub share: u32,
     /// The pCPUs that each vCPU may run on, bit n for pCPU n. After [`read`] these masks are exact:
@@ -184,6 +186,9 @@ fn vm<'a>(tree: &Fdt<'a>, node: Node<'a>, limits: &Limits) -> Result<VmConfig<'a
             "initrd" => vm.initrd = Some(read.image()?),
             "device-tree" => vm.device_tree = Some(read.image()?),
             "bootargs" => vm.bootargs = read.as_a("one string", Property::string)?,
+            "batch-bootargs" => {
+                vm.batch_bootargs = Some(read.as_a("one string", Property::string)?);
+            }
             "share" => vm.share = read.number(1, MAX_SHARE)?,
             "dedicated" => vm.dedicated = read.flag()?,
             "no-autostart" => vm.autostart = !read.flag()?,
@@ -272,7 +277,7 @@ fn check_name(vm: &VmConfig<'_>) -> Result<(), Fault> {
 /// A property that is misspelt would silently leave its default in force, so none is let pass.
 fn perhaps(name: &str) -> String {
     const KNOWN: &str = "cpus memory-mib kernel format load-address entry-address initrd \
-                         device-tree bootargs share affinity dedicated no-autostart status";
+                         device-tree bootargs batch-bootargs share affinity dedicated no-autostart status";
     let shared = |known: &&str| {
         let same = |(one, other): &(u8, u8)| one == other;
         let start = known.bytes().zip(name.bytes()).take_while(same).count();

@@ -81,6 +81,7 @@ fn every_property_is_read() {
         .cells("/alpha", "entry-address", &[0, 0x4010_0004])
         .cells("/alpha", "initrd", &[2])
         .text("/alpha", "bootargs", "console=ttyAMA0 quiet")
+        .text("/alpha", "batch-bootargs", "batch")
         .cells("/alpha", "share", &[250])
         .cells("/alpha", "affinity", &[1, 0xfe])
         .bytes("/alpha", "no-autostart", &[])
@@ -93,6 +94,7 @@ fn every_property_is_read() {
         assert_eq!(alpha.entry_address, Some(0x4010_0004));
         assert_eq!(alpha.initrd.map(<[u8]>::len), Some(5000));
         assert_eq!((alpha.bootargs, alpha.share), ("console=ttyAMA0 quiet", 250));
+        assert_eq!(alpha.batch_bootargs, Some("batch"));
         assert_eq!(alpha.affinity[..2], [1, 0b1010], "without the pCPU that beta owns");
         assert!(!alpha.autostart);
         let beta = vms[1].as_ref().unwrap();

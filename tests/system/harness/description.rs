@@ -12,26 +12,38 @@ const FIRST_PHANDLE: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct Vm {
     name: String,
-    kernel: Option<String>,
+    /// Properties that refer to an image, and the image's file.
+    images: Vec<(&'static str, String)>,
     properties: Vec<(String, Vec<u8>)>,
 }
 
 impl Vm {
     /// A VM of 16 MiB.
     pub fn new(name: &str) -> Self {
-        let vm = Vm { name: name.into(), kernel: None, properties: Vec::new() };
+        let vm = Vm { name: name.into(), images: Vec::new(), properties: Vec::new() };
         vm.memory(16)
     }
 
+    /// Debian's Linux with `cpus` vCPUs, and these words on its command line.
+    pub fn linux(name: &str, cpus: u32, words: &str) -> Self {
+        let vm = Vm::new(name).cpus(cpus).memory(256).bootargs(&format!("console=ttyAMA0 {words}"));
+        vm.kernel("debian/Image").image("initrd", "linux.cpio")
+    }
+
     /// The guest program that it starts: a name from `target/guests`, `.img` or what it says.
-    pub fn kernel(mut self, guest: &str) -> Self {
-        self.kernel = Some(guest.into());
+    pub fn kernel(self, guest: &str) -> Self {
+        self.image("kernel", guest)
+    }
+
+    /// A reference to a file of `target/guests`.
+    pub fn image(mut self, property: &'static str, file: &str) -> Self {
+        self.images.push((property, file.into()));
         self
     }
 
     /// No `kernel` at all.
     pub fn without_kernel(mut self) -> Self {
-        self.kernel = None;
+        self.images.clear();
         self
     }
 
@@ -112,8 +124,8 @@ impl Description {
     /// The blob: each image once, however many VMs start it.
     pub fn blob(&self) -> Result<Vec<u8>, Failure> {
         let mut guests: Vec<&str> = Vec::new();
-        for guest in self.vms.iter().filter_map(|vm| vm.kernel.as_deref()) {
-            if !guests.contains(&guest) {
+        for (_, guest) in self.vms.iter().flat_map(|vm| &vm.images) {
+            if !guests.contains(&guest.as_str()) {
                 guests.push(guest);
             }
         }
@@ -131,7 +143,7 @@ impl Description {
         tree.property_string("compatible", "mezzanine,vms")?;
         let node = tree.begin_node("images")?;
         for ((guest, data), phandle) in images.iter().zip(FIRST_PHANDLE..) {
-            let image = tree.begin_node(&guest.replace('.', "-"))?;
+            let image = tree.begin_node(&guest.replace(['.', '/'], "-"))?;
             tree.property("data", data)?;
             tree.property_phandle(phandle)?;
             tree.end_node(image)?;
@@ -140,9 +152,11 @@ impl Description {
         for vm in &self.vms {
             let node = tree.begin_node(&vm.name)?;
             tree.property_string("compatible", "mezzanine,vm")?;
-            let index = guests.iter().position(|&guest| vm.kernel.as_deref() == Some(guest));
-            if let Some((_, phandle)) = index.and_then(|at| (0..).zip(FIRST_PHANDLE..).nth(at)) {
-                tree.property_u32("kernel", phandle)?;
+            for (property, image) in &vm.images {
+                let found = guests.iter().zip(FIRST_PHANDLE..).find(|(guest, _)| *guest == image);
+                if let Some((_, phandle)) = found {
+                    tree.property_u32(property, phandle)?;
+                }
             }
             for (name, bytes) in &vm.properties {
                 tree.property(name, bytes)?;
@@ -156,7 +170,7 @@ impl Description {
 
 /// The bytes of a guest program.
 fn image(guest: &str) -> Result<Vec<u8>, Failure> {
-    let file = if guest.contains('.') { guest.to_owned() } else { format!("{guest}.img") };
+    let file = if guest.contains(['.', '/']) { guest.to_owned() } else { format!("{guest}.img") };
     let path = root().join("target/guests").join(file);
     fs::read(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }

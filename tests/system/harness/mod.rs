@@ -16,11 +16,15 @@ use std::fmt;
 /// What a test ends with.
 pub type Verdict = Result<(), Failure>;
 
-/// The CPU models that are tested: the oldest and the newest that matter.
+/// The CPU models that are tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cpu {
+    /// Armv8.0, in order, no VHE.
+    A53,
     /// Armv8.0, no VHE.
     A72,
+    /// Armv8.2: VHE, LSE, RAS.
+    N1,
     /// Everything that QEMU has.
     Max,
 }
@@ -30,7 +34,9 @@ impl Cpu {
     /// time, so `max` uses the IMPLEMENTATION DEFINED one.
     pub fn model(self) -> &'static str {
         match self {
+            Cpu::A53 => "cortex-a53",
             Cpu::A72 => "cortex-a72",
+            Cpu::N1 => "neoverse-n1",
             Cpu::Max => "max,pauth-impdef=on",
         }
     }
@@ -50,7 +56,9 @@ pub struct Config {
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cpu = match self.cpu {
+            Cpu::A53 => "a53",
             Cpu::A72 => "a72",
+            Cpu::N1 => "n1",
             Cpu::Max => "max",
         };
         write!(f, "{cpu} smp={} {}", self.smp, self.profile.directory())
@@ -65,6 +73,7 @@ pub struct Test {
     pub body: Box<dyn Fn(Config) -> Verdict + Send + Sync>,
     /// Whether the hypervisor takes part, or only guests on the bare machine.
     pub needs_hypervisor: bool,
+    long: bool,
     cpus: Vec<Cpu>,
     smps: Vec<u32>,
     profiles: Vec<Profile>,
@@ -80,6 +89,8 @@ impl Test {
             name: name.into(),
             body: Box::new(body),
             needs_hypervisor: true,
+            long: false,
+            // The oldest and the newest that matter.
             cpus: vec![Cpu::A72, Cpu::Max],
             smps: vec![1, 2, 4],
             profiles: vec![Profile::Release, Profile::Debug],
@@ -103,8 +114,19 @@ impl Test {
     }
 
     /// Only on this CPU model.
-    pub fn cpu(mut self, cpu: Cpu) -> Self {
-        self.cpus = vec![cpu];
+    pub fn cpu(self, cpu: Cpu) -> Self {
+        self.cpus(&[cpu])
+    }
+
+    /// On these CPU models.
+    pub fn cpus(mut self, cpus: &[Cpu]) -> Self {
+        self.cpus = cpus.into();
+        self
+    }
+
+    /// Only where everything is asked for: what takes minutes.
+    pub fn long(mut self) -> Self {
+        self.long = true;
         self
     }
 
@@ -124,7 +146,11 @@ impl Test {
                 }
             }
         }
-        if all { product } else { pairwise(product) }
+        match (all, self.long) {
+            (true, _) => product,
+            (false, true) => Vec::new(),
+            (false, false) => pairwise(product),
+        }
     }
 }
 

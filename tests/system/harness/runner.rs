@@ -1,7 +1,7 @@
 //! Runs the tests and reports as libtest does.
 
 use super::{Config, Profile, Test, Verdict};
-use mezzanine_tools::build;
+use mezzanine_tools::{build, fetch, root};
 use std::{
     env,
     num::NonZero,
@@ -97,6 +97,9 @@ fn name(test: &Test, config: Config) -> String {
 /// The guests, and the hypervisor in the profiles that are asked for.
 fn prepare(runs: &[(&Test, Config)]) -> mezzanine_tools::Result<()> {
     build::guests()?;
+    if runs.iter().any(|(test, _)| test.name.starts_with("real/")) {
+        fetch::needed(&root().join("vms/linux.dts"))?;
+    }
     for profile in [Profile::Release, Profile::Debug] {
         let boots =
             |(test, config): &(&Test, Config)| test.needs_hypervisor && config.profile == profile;

@@ -1,0 +1,93 @@
+//! Guests that nobody wrote for this hypervisor: Debian's Linux, U-Boot, Debian's installer.
+
+use crate::harness::{Case, Config, Cpu, Failure, Outcome, Profile, Test, Verdict, Vm};
+use mezzanine_tools::{build, root};
+use std::fs;
+
+/// The tests of this area.
+pub fn tests() -> Vec<Test> {
+    let release =
+        |name, body: fn(Config) -> Verdict| Test::new(name, body).profile(Profile::Release);
+    vec![
+        release("real/linux", linux).smp(&[2]).cpu(Cpu::A72),
+        release("real/linux-shell", shell).smp(&[1]).cpu(Cpu::A72),
+        release("real/linux-stress", stress).smp(&[1, 2]),
+        release("real/linux-stress-models", stress).cpus(&[Cpu::A53, Cpu::N1]).long(),
+        release("real/linux-vcpus", many_vcpus).smp(&[2]).cpu(Cpu::A72),
+    ]
+}
+
+/// What a kernel says on its way up, if all that it looks for is there.
+const BOOT: [&str; 6] = [
+    "Booting Linux on physical CPU 0x0000000000",
+    "psci: PSCIv1.1 detected in firmware.",
+    "GICv3: CPU1: found redistributor 1 region 0:",
+    "SMP: Total of 2 processors activated.",
+    "CPU: All CPU(s) started at EL1",
+    "Run /init as init process",
+];
+
+/// What `make run VM=vms/linux.dts` boots, with nobody at the keyboard.
+fn linux(config: Config) -> Verdict {
+    let outcome = described(config, "linux")?.run()?;
+    for line in BOOT {
+        outcome.expect_line("linux", &[line])?;
+    }
+    outcome.expect_line("linux", &["STRAIN pass"])?;
+    outcome.expect_line("linux", &["batch: at its end"])?;
+    outcome.expect_line("linux", &["reboot: Power down"])?;
+    healthy(&outcome, "linux")?;
+    outcome.expect_status(0)
+}
+
+/// The same with somebody at the keyboard.
+fn shell(config: Config) -> Verdict {
+    let mut talk = described(config, "linux")?.attended().start()?;
+    talk.expect("/ # ")?;
+    talk.say("echo $((6 * 7)) on $(nproc)\r")?;
+    talk.expect("42 on 2")?;
+    talk.say("exit\r")?;
+    let outcome = talk.finish()?;
+    outcome.expect_line("linux", &["reboot: Power down"])?;
+    outcome.expect_status(0)
+}
+
+fn stress(config: Config) -> Verdict {
+    let outcome = Case::new(config).vm(Vm::linux("linux", 2, "stress")).timeout(300).run()?;
+    stressed(&outcome, "linux")?;
+    outcome.expect_status(0)
+}
+
+/// More vCPUs than pCPUs.
+fn many_vcpus(config: Config) -> Verdict {
+    let outcome = Case::new(config).vm(Vm::linux("linux", 8, "stress")).timeout(300).run()?;
+    outcome.expect_line("linux", &["SMP: Total of 8 processors activated."])?;
+    stressed(&outcome, "linux")?;
+    outcome.expect_status(0)
+}
+
+/// All of the stress passed.
+fn stressed(outcome: &Outcome, name: &str) -> Verdict {
+    outcome.expect_line(name, &["STRAIN pass"])?;
+    outcome.expect_line(name, &["STRESS cycles: 20"])?;
+    outcome.expect_line(name, &["STRESS pass"])?;
+    outcome.expect_no_line(name, "FAIL")?;
+    healthy(outcome, name)
+}
+
+/// The kernel found nothing to complain about.
+fn healthy(outcome: &Outcome, name: &str) -> Verdict {
+    for complaint in
+        ["WARNING:", "BUG:", "rcu: INFO", "Oops", "Kernel panic", "irq 27: nobody cared"]
+    {
+        outcome.expect_no_line(name, complaint)?;
+    }
+    Ok(())
+}
+
+/// The machine with one of our descriptions.
+fn described(config: Config, name: &str) -> Result<Case, Failure> {
+    let blob = build::description(&root().join(format!("vms/{name}.dts")))?;
+    let blob = fs::read(&blob).map_err(mezzanine_tools::Error::file(&blob))?;
+    Ok(Case::new(config).blob(blob))
+}

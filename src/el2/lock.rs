@@ -17,14 +17,16 @@ pub mod rank {
     pub const LIFE: u32 = 0;
     /// A VM's stage-2 tables.
     pub const STAGE2: u32 = 1;
+    /// The machine's free memory.
+    pub const FRAMES: u32 = 2;
     /// A VM's device, or its PSCI power states.
-    pub const DEVICE: u32 = 2;
+    pub const DEVICE: u32 = 3;
     /// A VM's vGIC.
-    pub const VGIC: u32 = 3;
+    pub const VGIC: u32 = 4;
     /// The machine's run queue.
-    pub const RUN_QUEUE: u32 = 4;
+    pub const RUN_QUEUE: u32 = 5;
     /// The console.
-    pub const CONSOLE: u32 = 5;
+    pub const CONSOLE: u32 = 6;
 }
 
 /// A value behind a spin lock of rank `RANK`. EL2 runs with interrupts masked, so whoever holds it

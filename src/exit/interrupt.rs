@@ -76,11 +76,13 @@ fn take(intid: u32, guest: Option<&mut Guest>) -> Next {
     Next::Resume
 }
 
-/// The terminal takes more, or a key was pressed: one VM may have to hear of it.
+/// The terminal takes more, or keys were pressed: the VMs that they are for have to hear of it.
 fn uart() {
-    if let Some(vm) = console::interrupt().and_then(vm::by_id) {
-        vm.take_keys();
-    }
+    console::interrupt(|vm| {
+        if let Some(vm) = vm::by_id(vm) {
+            vm.take_keys();
+        }
+    });
 }
 
 /// The guest's own timer: it goes into a list register that is linked with it (HW=1), so that the

@@ -1,10 +1,7 @@
 //! A VM's memory as EL2 sees it: frames of 2 MiB that it doesn't map, but looks at through a
-//! window, a slice at a time.
+//! window, a slice at a time. Whose memory it is, and where, only the VM's stage 2 says.
 
-use alloc::vec::Vec;
-
-use super::frames::Run;
-use super::{BLOCK_SIZE, Ipa, Pa, Va};
+use super::{BLOCK_SIZE, Pa, Va};
 use crate::el2::{cache, mmu};
 
 /// The most that is done between two looks at what else is due: EL2 runs with interrupts masked.
@@ -31,50 +28,18 @@ pub fn zero(pa: Pa, length: u64) -> u64 {
     })
 }
 
-/// RAM of a VM, from `base` on.
-pub struct GuestRam {
-    base: Ipa,
-    runs: Vec<Run>,
+/// Cleans and invalidates up to a [`SLICE`] at `pa`; returns the bytes done.
+pub fn clean(pa: Pa) -> u64 {
+    through_window(pa, SLICE, |_, _| {})
 }
 
-impl GuestRam {
-    /// RAM at `base` made of `runs`, in this order.
-    pub fn new(base: Ipa, runs: Vec<Run>) -> Self {
-        Self { base, runs }
-    }
-
-    /// Where `ipa` is in the machine's memory.
-    fn pa(&self, ipa: Ipa) -> Option<Pa> {
-        let mut offset = ipa.get().checked_sub(self.base.get())?;
-        for run in &self.runs {
-            if offset < run.bytes() {
-                return Some(run.pa.wrapping_add(offset));
-            }
-            offset -= run.bytes();
+/// Copies up to a [`SLICE`] of `bytes` to `pa`; returns the bytes done.
+pub fn write(pa: Pa, bytes: &[u8]) -> u64 {
+    through_window(pa, SLICE.min(bytes.len() as u64), |at, length| {
+        // SAFETY: `length` is at most `bytes.len()` and inside the window; the two can't overlap,
+        // since a window shows what EL2 maps nowhere else.
+        unsafe {
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), at.get() as *mut u8, length as usize);
         }
-        None
-    }
-
-    /// Cleans and invalidates a [`SLICE`], `offset` bytes into the RAM; returns the bytes done, or
-    /// `None` behind its end.
-    pub fn clean(&self, offset: u64) -> Option<u64> {
-        Some(through_window(self.pa(self.base.checked_add(offset)?)?, SLICE, |_, _| {}))
-    }
-
-    /// Copies up to a [`SLICE`] of `bytes` to `ipa`; returns the bytes done, or `None` where there
-    /// is no RAM.
-    pub fn write(&self, ipa: Ipa, bytes: &[u8]) -> Option<u64> {
-        let length = SLICE.min(bytes.len() as u64);
-        Some(through_window(self.pa(ipa)?, length, |at, length| {
-            // SAFETY: `length` is at most `bytes.len()` and inside the window; the two can't
-            // overlap, since a window shows what EL2 maps nowhere else.
-            unsafe {
-                core::ptr::copy_nonoverlapping(
-                    bytes.as_ptr(),
-                    at.get() as *mut u8,
-                    length as usize,
-                );
-            }
-        }))
-    }
+    })
 }

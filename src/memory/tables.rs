@@ -1,11 +1,11 @@
 //! The machine behind the stage-2 tables: pages of EL2's heap, and the TLBs of all pCPUs.
 
 use super::stage2::{Maintenance, TableMemory, root_pages, vttbr};
-use super::{GIB, Ipa, PAGE_SIZE, Pa, heap};
+use super::{BLOCK_SIZE, GIB, Ipa, PAGE_SIZE, Pa, heap};
 use crate::el2::cache;
 
 /// Table memory and TLB maintenance of one VM. The memory is taken from the heap when the VM is
-/// made, and is the VM's for good: nothing is allocated later.
+/// made, and is the VM's for good, whether it runs or is off: nothing is allocated later.
 pub struct Tables {
     /// VTTBR_EL2 of the VM: TLB maintenance acts on the VMID in that register.
     vttbr: u64,
@@ -18,11 +18,19 @@ pub struct Tables {
 const PAGE_BY_PAGE: u64 = 64;
 
 impl Tables {
-    /// For the VM of `vmid` with `ipa_bits` of address and `ram` bytes of memory in frames of
-    /// 2 MiB: a root, and one table of level 2 for each gigabyte. `None` if the heap is full.
-    pub fn new(vmid: u16, ipa_bits: u8, ram: u64) -> Option<Self> {
+    /// For the VM of `vmid` with `ipa_bits` of address and `memory` at these IPAs, each so many
+    /// bytes: a root; for each a table of level 2 a gigabyte; and for what isn't whole frames of
+    /// 2 MiB, those of level 3. Either may begin and end within a table. `None` if the heap is
+    /// full.
+    pub fn new(vmid: u16, ipa_bits: u8, memory: impl Iterator<Item = (Ipa, u64)>) -> Option<Self> {
         let root_pages = root_pages(ipa_bits);
-        let pages = root_pages + ram.div_ceil(GIB);
+        let tables = memory.map(|(ipa, bytes)| {
+            let level_2 = bytes.div_ceil(GIB) + 1;
+            let whole = ipa.is_aligned(BLOCK_SIZE) && bytes % BLOCK_SIZE == 0;
+            let level_3 = if whole { 0 } else { bytes.div_ceil(BLOCK_SIZE) + 1 };
+            level_2 + level_3
+        });
+        let pages = tables.fold(root_pages, u64::saturating_add);
         let root = heap::pa(heap::zeroed_pages(pages, root_pages * PAGE_SIZE)?);
         let mut tables = Self { vttbr: vttbr(vmid, root), root, free: 0 };
         for page in root_pages..pages {

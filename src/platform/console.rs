@@ -19,13 +19,20 @@ const KEYS: usize = 1 << 10;
 struct Console {
     mux: Mux<OUTPUT>,
     keys: Ring<KEYS>,
+    /// Whose keys these are.
+    keys_of: usize,
     /// The UART's interrupt goes on with what its FIFO didn't take.
     begun: bool,
     transmitting: bool,
 }
 
-static CONSOLE: Lock<Console, { rank::CONSOLE }> =
-    Lock::new(Console { mux: Mux::new(), keys: Ring::new(), begun: false, transmitting: false });
+static CONSOLE: Lock<Console, { rank::CONSOLE }> = Lock::new(Console {
+    mux: Mux::new(),
+    keys: Ring::new(),
+    keys_of: NOBODY,
+    begun: false,
+    transmitting: false,
+});
 
 /// Apart from the console: [`Emergency`] takes no lock.
 static UART: Once<Uart> = Once::new();
@@ -81,23 +88,18 @@ pub fn vm_byte(id: usize, byte: u8) {
     console.send();
 }
 
-/// The UART's interrupt. Returns the VM for which keys wait, which is to be told.
-pub fn interrupt() -> Option<usize> {
-    let uart = UART.get()?;
-    let mut console = CONSOLE.lock();
-    while let Some(byte) = uart.receive() {
-        match console.mux.input(byte) {
-            Input::ToVm(_, key) => {
-                console.keys.put(&[key]);
-                // What nobody reads is lost when there is too much of it.
-                console.keys.commit();
-            }
-            Input::Switched(_) => console.keys.clear(),
-            Input::None | Input::List | Input::NoSuchVm(_) => {}
-        }
+/// The UART's interrupt. Calls `tell` with each VM for which keys wait.
+pub fn interrupt(tell: impl Fn(usize)) {
+    let Some(uart) = UART.get() else { return };
+    let mut more = true;
+    while more {
+        let mut console = CONSOLE.lock();
+        more = console.receive(uart);
+        console.send();
+        let waiting = console.publish_keys();
+        drop(console);
+        waiting.into_iter().for_each(&tell);
     }
-    console.send();
-    console.publish_keys()
 }
 
 /// Whether keys wait for VM `id`, whose UART has had no room for them.
@@ -109,7 +111,7 @@ pub fn keys_wait(id: usize) -> bool {
 /// The next key for VM `id`. To be called with its UART's lock held, while that has room.
 pub fn next_key(id: usize) -> Option<u8> {
     let mut console = CONSOLE.lock();
-    if console.mux.foreground() != id {
+    if console.keys_of != id {
         return None;
     }
     let key = console.keys.pop();
@@ -118,9 +120,30 @@ pub fn next_key(id: usize) -> Option<u8> {
 }
 
 impl Console {
+    /// Takes what was typed, until the keyboard goes to another VM: the one that had it is to get
+    /// what it can first, or a script that types fast would lose its last words. Says whether it
+    /// stopped for that.
+    fn receive(&mut self, uart: &Uart) -> bool {
+        while let Some(byte) = uart.receive() {
+            match self.mux.input(byte) {
+                Input::ToVm(vm, key) => {
+                    // What nobody reads is lost: when another VM gets keys, or when it is too much.
+                    if core::mem::replace(&mut self.keys_of, vm) != vm {
+                        self.keys.clear();
+                    }
+                    self.keys.put(&[key]);
+                    self.keys.commit();
+                }
+                Input::Switched(_) if !self.keys.is_empty() => return true,
+                Input::None | Input::List | Input::NoSuchVm(_) | Input::Switched(_) => {}
+            }
+        }
+        false
+    }
+
     /// Says, and returns, for whom keys wait.
     fn publish_keys(&self) -> Option<usize> {
-        let vm = (!self.keys.is_empty()).then(|| self.mux.foreground());
+        let vm = (!self.keys.is_empty()).then_some(self.keys_of);
         KEYS_FOR.store(vm.unwrap_or(NOBODY), Ordering::Relaxed);
         vm
     }

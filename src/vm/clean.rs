@@ -1,6 +1,8 @@
 //! The cleaning of a VM's caches, for a guest's set/way maintenance (src/exit/maintenance.rs).
 
+use super::layout::RAM_BASE;
 use super::{Vm, schedule};
+use crate::memory::{Ipa, guest};
 use crate::platform::timer;
 
 /// Who waits for the VM's memory to be cleaned to the point of coherency, and how far that is.
@@ -36,12 +38,18 @@ impl Vm {
 
     /// Cleans one slice. False when there is nothing to do.
     pub(super) fn clean_slice(&self) -> bool {
-        let mut cleaning = self.cleaning.lock();
-        if cleaning.waiting == 0 {
+        let Cleaning { done, waiting, .. } = *self.cleaning.lock();
+        if waiting == 0 {
             return false;
         }
-        match self.ram.clean(cleaning.done) {
-            Some(bytes) => cleaning.done = cleaning.done.wrapping_add(bytes),
+        let end = self.psci.ram.end;
+        let ipa = RAM_BASE.get().wrapping_add(done);
+        let cleaned = self.pa(Ipa::new(ipa)).filter(|_| ipa < end).map(|(pa, _)| guest::clean(pa));
+        let mut cleaning = self.cleaning.lock();
+        match cleaned {
+            // Else one more waits, for whom it begins anew.
+            Some(bytes) if cleaning.done == done => cleaning.done = done.wrapping_add(bytes),
+            Some(_) => {}
             None => {
                 let waiting = core::mem::take(&mut cleaning.waiting);
                 cleaning.over |= waiting;

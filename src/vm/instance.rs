@@ -15,7 +15,7 @@ use super::layout::{RAM_BASE, UART_INTID};
 use super::life::{Life, Why};
 use super::prepare::Preparation;
 use super::schedule::{self, Thing};
-use super::{Vcpu, tree};
+use super::{Vcpu, memory, tree};
 use crate::device::pl011::Pl011;
 use crate::device::psci::{self, Power};
 use crate::device::vgic::{Effects, Vgic};
@@ -23,9 +23,7 @@ use crate::el2::features::most_vmid;
 use crate::el2::layout::MAX_PCPUS;
 use crate::el2::lock::{Lock, rank};
 use crate::memory::Ipa;
-use crate::memory::frames::{Clean, Dirty, Frames};
-use crate::memory::guest::GuestRam;
-use crate::memory::stage2::{self, Attributes, Stage2};
+use crate::memory::stage2::{self, Stage2};
 use crate::memory::tables::Tables;
 use crate::platform::{console, power, timer};
 use crate::sched::{MAX_ENTITIES, SchedError, State};
@@ -37,7 +35,8 @@ const NOBODY: usize = usize::MAX;
 /// Each VM has a vCPU and its job in the run queue.
 const MAX_VMS: usize = MAX_ENTITIES / 2;
 
-/// A virtual machine. Made once, and never taken apart.
+/// A virtual machine. Made once, and never taken apart; its memory it has from its start until it
+/// is off.
 pub struct Vm {
     /// Its number: in the order of the description, and on the console.
     pub id: usize,
@@ -61,14 +60,14 @@ pub struct Vm {
     pub power: Lock<Power, { rank::DEVICE }>,
     /// Which of its vCPUs ran last on each pCPU.
     last: [AtomicUsize; MAX_PCPUS],
-    stage2: Lock<Stage2<Tables>, { rank::STAGE2 }>,
+    pub(super) stage2: Lock<Stage2<Tables>, { rank::STAGE2 }>,
     life: Lock<Life, { rank::LIFE }>,
     job: crate::sched::EntityId,
     pub(super) preparation: Lock<Preparation, { rank::LIFE }>,
     pub(super) cleaning: Lock<Cleaning, { rank::DEVICE }>,
-    pub(super) ram: GuestRam,
     pub(super) plan: LoadPlan<'static>,
     pub(super) tree: Vec<u8>,
+    pub(super) config: VmConfig<'static>,
 }
 
 /// VMs that have been started and aren't off.
@@ -104,24 +103,22 @@ pub fn off_if_last() {
 }
 
 impl Vm {
-    /// Makes VM `id` by `config` out of `ram`, which is mapped as it is: zeroing and loading are
-    /// the first part of its start.
+    /// Makes VM `id` by `config`, without memory yet.
     pub fn make(
         id: usize,
-        config: &VmConfig<'static>,
-        frames: Frames<Dirty>,
+        config: VmConfig<'static>,
         ipa_bits: u8,
     ) -> Result<&'static Self, String> {
-        let ram = GuestRam::new(RAM_BASE, frames.runs().to_vec());
         let refuse = |why: &dyn core::fmt::Display| format!("{}: {why}", config.name);
         let plan = config.plan().map_err(|fault| format!("{fault}"))?;
-        let tree = tree::build(config, plan.initrd).map_err(|fault| format!("{fault}"))?;
+        let tree = tree::build(&config, plan.initrd).map_err(|fault| format!("{fault}"))?;
 
         // VMID 0 is left to EL2 between guests.
         let vmid = u16::try_from(id + 1).ok().filter(|vmid| *vmid <= most_vmid());
         let vmid = vmid.ok_or_else(|| refuse(&"no VMID is left"))?;
-        let tables = Tables::new(vmid, ipa_bits, frames.bytes())
-            .ok_or_else(|| refuse(&stage2::Error::NoTables))?;
+        let memory = plan.memory.iter().map(|(ipa, bytes, _)| (*ipa, *bytes));
+        let tables =
+            Tables::new(vmid, ipa_bits, memory).ok_or_else(|| refuse(&stage2::Error::NoTables))?;
         let vttbr = tables.vttbr();
         let stage2 = Stage2::new(tables, ipa_bits).map_err(|error| refuse(&error))?;
 
@@ -157,12 +154,12 @@ impl Vm {
             stage2: Lock::new(stage2),
             life: Lock::new(Life::Made),
             job,
-            preparation: Lock::new(Preparation::new(frames)),
+            preparation: Lock::new(Preparation::default()),
             cleaning: Lock::new(Cleaning::default()),
-            ram,
             plan,
             tree,
             vcpus,
+            config,
         }));
         for vcpu in &vm.vcpus {
             schedule::register(vcpu.entity, Thing::Vcpu(vm, vcpu));
@@ -175,29 +172,17 @@ impl Vm {
     }
 
     /// Starts it: first the job that zeroes and loads its memory.
-    pub fn start(&'static self) {
+    pub fn start(&'static self) -> Result<(), String> {
         let started = self.life.lock().start();
-        match started {
-            Ok(()) => {
-                LIVE.fetch_add(1, Ordering::AcqRel);
-                self.prepare();
-            }
-            Err(refused) => error!("{}: {refused}", self.name),
-        }
-    }
-
-    /// Lets its vCPUs see its RAM, now that all of it is zero.
-    pub(super) fn map_ram(&self, frames: &Frames<Clean>) -> Result<(), stage2::Error> {
-        let mut stage2 = self.stage2.lock();
-        if stage2.translate(RAM_BASE).is_some() {
-            return Ok(());
-        }
-        let mut ipa = RAM_BASE;
-        frames.runs().iter().try_for_each(|run| {
-            let at = ipa;
-            ipa = ipa.wrapping_add(run.bytes());
-            stage2.map(at, run.pa, run.bytes(), Attributes::RAM)
-        })
+        started.map_err(|refused| format!("{}: {refused}", self.name))?;
+        let frames = memory::take(&self.config).map_err(|error| {
+            *self.life.lock() = Life::Made;
+            format!("{}: memory-mib: {error}", self.name)
+        })?;
+        *self.preparation.lock() = Preparation::Zero(frames);
+        LIVE.fetch_add(1, Ordering::AcqRel);
+        self.call_job();
+        Ok(())
     }
 
     /// The job has work to do. It is never off, so that a call is never lost: at worst it runs once
@@ -208,11 +193,6 @@ impl Vm {
             State::Off => queue.start(self.job, now),
             _ => queue.wake(self.job, now),
         });
-    }
-
-    fn prepare(&self) {
-        self.preparation.lock().again();
-        self.call_job();
     }
 
     /// The job is done: everything is as out of reset, and the first vCPU may run.
@@ -274,9 +254,12 @@ impl Vm {
         console::flush_vm(self.id);
         if again {
             info!("{}: reset", self.name);
-            self.prepare();
-            return;
+            let mut preparation = self.preparation.lock();
+            *preparation = preparation.take().map(Preparation::Zero).unwrap_or_default();
+            drop(preparation);
+            return self.call_job();
         }
+        self.give_back();
         if now == Life::Off(Why::Fault) {
             note_failure();
         } else {

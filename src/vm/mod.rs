@@ -10,6 +10,8 @@ mod instance;
 pub mod layout;
 pub mod life;
 #[cfg(target_os = "none")]
+mod memory;
+#[cfg(target_os = "none")]
 mod prepare;
 #[cfg(target_os = "none")]
 pub mod schedule;

@@ -11,7 +11,11 @@ use crate::memory::guest::{self, SLICE};
 
 /// Where the job is, and whose the frames are meanwhile: only frames that are all zero can be
 /// loaded, and only those are ever mapped for a guest.
+#[derive(Default)]
 pub enum Preparation {
+    /// The VM has no memory; or it is between two steps.
+    #[default]
+    Nothing,
     /// Being zeroed.
     Zero(Frames<Dirty>),
     /// Zero; part `part` of the images is there up to byte `done`.
@@ -25,22 +29,16 @@ pub enum Preparation {
     },
     /// All is there: nothing to do.
     Done(Frames<Clean>),
-    /// Between two steps.
-    Moving,
 }
 
 impl Preparation {
-    /// For frames as the allocator gives them.
-    pub fn new(frames: Frames<Dirty>) -> Self {
-        Self::Zero(frames)
-    }
-
-    /// All over again: the VM has used its memory.
-    pub fn again(&mut self) {
-        *self = match core::mem::replace(self, Self::Moving) {
-            Self::Load { frames, .. } | Self::Done(frames) => Self::Zero(frames.soil()),
-            other => other,
-        };
+    /// The frames out of it, as whoever used them left them.
+    pub fn take(&mut self) -> Option<Frames<Dirty>> {
+        match core::mem::take(self) {
+            Self::Nothing => None,
+            Self::Zero(frames) => Some(frames),
+            Self::Load { frames, .. } | Self::Done(frames) => Some(frames.soil()),
+        }
     }
 }
 
@@ -55,7 +53,7 @@ impl Vm {
     #[inline(never)]
     pub fn job_slice(&'static self) -> bool {
         let mut preparation = self.preparation.lock();
-        *preparation = match core::mem::replace(&mut *preparation, Preparation::Moving) {
+        *preparation = match core::mem::take(&mut *preparation) {
             Preparation::Zero(frames) => self.zero_slice(frames),
             Preparation::Load { frames, part, done } => self.load_slice(frames, part, done),
             other => {
@@ -79,7 +77,7 @@ impl Vm {
         }
         match frames.clean() {
             Ok(frames) => {
-                if let Err(error) = self.map_ram(&frames) {
+                if let Err(error) = self.map(&frames) {
                     error!("{}: {error}", self.name);
                 }
                 Preparation::Load { frames, part: 0, done: 0 }
@@ -93,17 +91,18 @@ impl Vm {
             return Preparation::Done(frames);
         };
         let rest = bytes.get(done..).unwrap_or(&[]);
-        let step = self.ram.write(ipa.wrapping_add(done as u64), rest).unwrap_or(rest.len() as u64);
+        let pa = self.pa(ipa.wrapping_add(done as u64));
+        let step = pa.map_or(rest.len() as u64, |(pa, _)| guest::write(pa, rest));
         let done = done.wrapping_add(step as usize);
         let (part, done) =
             if done >= bytes.len() { (part.wrapping_add(1), 0) } else { (part, done) };
         Preparation::Load { frames, part, done }
     }
 
-    /// The `part`th thing to load: a segment of the kernel, the initrd, the tree.
+    /// The `part`th thing to load: segments of the kernel and regions, the initrd, the tree.
     fn part(&self, part: usize) -> Option<(crate::memory::Ipa, &[u8])> {
-        let kernel = self.plan.kernel.iter();
-        let segments = kernel.chain(self.plan.initrd.as_ref()).map(|one| (one.ipa, one.bytes));
+        let segments = self.plan.loads.iter().chain(self.plan.initrd.as_ref());
+        let segments = segments.map(|one| (one.ipa, one.bytes));
         segments.chain([(self.plan.tree, self.tree.as_slice())]).nth(part)
     }
 

@@ -1,11 +1,12 @@
 //! From a VM description to VMs that run.
 
-use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 
 use log::{error, info};
 
 use super::description::{self, Limits, VmConfig};
-use super::{Vm, note_failure, off_if_last, stay};
+use super::{Vm, memory, note_failure, off_if_last, stay};
 use crate::el2::features::ipa_bits;
 use crate::memory::BLOCK_SIZE;
 use crate::memory::frames::FrameAllocator;
@@ -20,7 +21,7 @@ pub struct Blob<T: ?Sized>(pub T);
 /// line a fault; a VM with a fault is refused, and the others start.
 pub fn start_all(
     blob: &'static [u8],
-    mut frames: FrameAllocator,
+    frames: FrameAllocator,
     pcpus: usize,
     words: &CommandLine<'static>,
 ) {
@@ -31,8 +32,9 @@ pub fn start_all(
     if words.stay {
         stay();
     }
-    let memory = frames.available() * BLOCK_SIZE;
-    let limits = Limits { pcpus, memory, ipa_bits: ipa_bits().into() };
+    let limits =
+        Limits { pcpus, memory: frames.available() * BLOCK_SIZE, ipa_bits: ipa_bits().into() };
+    memory::set_aside(frames);
     let mut configs = match description::read(blob, &limits, |name| words.bootargs(name)) {
         Ok(configs) => configs,
         Err(fault) => {
@@ -49,19 +51,20 @@ pub fn start_all(
             refuse(&format_args!("command line: {name}.bootargs: no VM of this name"));
         }
     }
-    info!("{pcpus} pCPUs, {} MiB for VMs, {} VMs", memory >> 20, configs.len());
-    let made = configs.into_iter().enumerate().filter_map(|(id, config)| match config {
-        Ok(config) => make(id, &config, &mut frames).map(|vm| (vm, config)),
-        Err(fault) => {
-            refuse(&fault);
-            None
-        }
+    info!("{pcpus} pCPUs, {} MiB for VMs, {} VMs", limits.memory >> 20, configs.len());
+    let made = configs.into_iter().enumerate().map(|(id, config)| {
+        let config = config.map_err(|fault| fault.to_string())?;
+        Vm::make(id, config, ipa_bits())
     });
-    let made: alloc::vec::Vec<_> = made.collect();
-    for (vm, config) in made {
-        info!("{}: {} vCPUs, {} MiB", config.name, config.cpus, config.memory_mib);
-        if config.autostart {
-            vm.start();
+    // All of them are there before the first one runs.
+    for vm in made.collect::<Vec<_>>() {
+        let started = vm.and_then(|vm| {
+            let config = &vm.config;
+            info!("{}: {} vCPUs, {} MiB", config.name, config.cpus, config.memory_mib);
+            if config.autostart { vm.start() } else { Ok(()) }
+        });
+        if let Err(why) = started {
+            refuse(&why);
         }
     }
     console::begin(words.batch);
@@ -85,12 +88,4 @@ fn tell_batch(config: &mut VmConfig<'static>, words: &CommandLine<'static>) {
 fn refuse(why: &dyn core::fmt::Display) {
     error!("{why}");
     note_failure();
-}
-
-fn make(id: usize, config: &VmConfig<'static>, frames: &mut FrameAllocator) -> Option<&'static Vm> {
-    let made = frames
-        .allocate(config.memory().div_ceil(BLOCK_SIZE))
-        .map_err(|error| format!("{}: memory-mib: {error}", config.name))
-        .and_then(|memory| Vm::make(id, config, memory, ipa_bits()));
-    made.map_err(|why| refuse(&why)).ok()
 }

@@ -50,6 +50,41 @@ pub fn tests() -> Vec<Test> {
             outcome.expect_pass("idle", 1)?;
             outcome.expect_status(0)
         }),
+        Test::new("machines/reset-100", |config| {
+            let vm = Vm::new("p").kernel("reboot").cpus(2);
+            let vm = vm.bootargs("clean delay=1 until=1000000000");
+            let idle = Vm::new("idle").kernel("idle").bootargs("ms=1000000 tick=20");
+            let mut talk = Case::new(config).vm(vm).vm(idle).start()?;
+            for _ in 0..=100 {
+                talk.expect("BOOT cntpct_ms=")?;
+                // Its memory is zero, its devices are like new, its other CPU is off.
+                talk.expect("failed=0")?;
+            }
+            Ok(())
+        })
+        .profile(Profile::Release)
+        .smp(&[1, 2]),
+        Test::new("machines/memory", |config| {
+            // What VMs had is the machine's again, in one piece.
+            let vm = |name, ms| Vm::new(name).kernel("idle").bootargs(&format!("ms={ms} tick=20"));
+            let case =
+                Case::new(config).vm(vm("one", 100).memory(66)).vm(vm("two", 300).memory(34));
+            let outcome = case.append("log=debug").run()?;
+            let free =
+                |line: &str| line.split_whitespace().find_map(|word| word.parse::<u64>().ok());
+            let lines = || outcome.lines("mezzanine");
+            let all = lines().find(|line| line.contains("MiB for VMs"));
+            let all = all.and_then(|line| free(line.split_once("pCPUs,")?.1));
+            let back: Vec<_> =
+                lines().filter_map(|line| free(line.split_once("is given back,")?.1)).collect();
+            match all {
+                // Whichever ended first.
+                Some(all) if back == [all - 34, all] || back == [all - 66, all] => {
+                    outcome.expect_status(0)
+                }
+                _ => Err(outcome.failure(format!("of {all:?} MiB, given back: {back:?}"))),
+            }
+        }),
         Test::new("machines/keyboard", |config| {
             let vm = Vm::new("p").kernel("pong");
             let mut talk = Case::new(config).attended().vm(vm).start()?;

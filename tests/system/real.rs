@@ -14,6 +14,9 @@ pub fn tests() -> Vec<Test> {
         release("real/linux-stress", stress).smp(&[1, 2]),
         release("real/linux-stress-models", stress).cpus(&[Cpu::A53, Cpu::N1]).long(),
         release("real/linux-vcpus", many_vcpus).smp(&[2]).cpu(Cpu::A72),
+        release("real/uboot", uboot).smp(&[2]).cpu(Cpu::A72),
+        release("real/installer", installer).smp(&[2]).cpu(Cpu::A72),
+        release("real/crowd", crowd).smp(&[2]).cpu(Cpu::A72),
     ]
 }
 
@@ -63,6 +66,61 @@ fn many_vcpus(config: Config) -> Verdict {
     let outcome = Case::new(config).vm(Vm::linux("linux", 8, "stress")).timeout(300).run()?;
     outcome.expect_line("linux", &["SMP: Total of 8 processors activated."])?;
     stressed(&outcome, "linux")?;
+    outcome.expect_status(0)
+}
+
+/// U-Boot to its prompt, and from there Linux, from where the description put it.
+fn uboot(config: Config) -> Verdict {
+    let mut talk = described(config, "uboot")?.attended().start()?;
+    talk.expect("Hit any key to stop autoboot")?;
+    talk.say("\r")?;
+    talk.expect("=> ")?;
+    talk.say("setenv bootargs console=ttyAMA0 batch\r")?;
+    talk.expect("=> ")?;
+    talk.say("booti 0x42000000 0x48000000:0x400000 $fdtcontroladdr\r")?;
+    for line in BOOT {
+        talk.expect(line)?;
+    }
+    let outcome = talk.finish()?;
+    outcome.expect_line("uboot", &["U-Boot 20"])?;
+    // Its settings' place is there, and holds none.
+    outcome.expect_line("uboot", &["Loading Environment from Flash... *** Warning - bad CRC"])?;
+    outcome.expect_line("uboot", &["STRAIN pass"])?;
+    healthy(&outcome, "uboot")?;
+    outcome.expect_status(0)
+}
+
+/// Debian's installer, to its first menu.
+fn installer(config: Config) -> Verdict {
+    let mut talk = described(config, "installer")?.timeout(200).start()?;
+    talk.expect("Run /init as init process")?;
+    talk.expect("Select a language")
+}
+
+/// Five VMs on two pCPUs, all of them alive, and the keyboard goes to each.
+fn crowd(config: Config) -> Verdict {
+    let mut talk = described(config, "crowd")?.attended().timeout(200).start()?;
+    talk.expect("/ # ")?;
+    let ask = [
+        ("0", "echo $((6 * 7))\r", "42", "exit\r"),
+        ("3", "el\r", "CurrentEL = 1", "off\r"),
+        ("1", "echo $((7 * 7))\r", "49", "exit\r"),
+        ("4", "el\r", "CurrentEL = 1", "off\r"),
+        ("2", "version\r", "U-Boot 20", "poweroff\r"),
+    ];
+    for (digit, question, answer, _) in ask {
+        talk.say(&format!("\u{1d}{digit}\r"))?;
+        talk.say(question)?;
+        talk.expect(answer)?;
+    }
+    for (digit, .., end) in ask {
+        talk.say(&format!("\u{1d}{digit}\r"))?;
+        talk.say(end)?;
+    }
+    let outcome = talk.finish()?;
+    for name in ["debian-0", "debian-1"] {
+        healthy(&outcome, name)?;
+    }
     outcome.expect_status(0)
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A machine that is new cannot know how often it was new before. So it resets itself until the
 //! physical counter, which nothing resets, has reached `until=N` milliseconds (default 3000), and
-//! the test counts the `BOOT` lines. Each pass looks at its memory and registers, then spoils them.
+//! the test counts the `BOOT` lines. Each pass looks at its memory and registers, then spoils them,
+//! and runs for `delay=N` milliseconds (default 300).
 //!
 //! QEMU's board keeps the contents of memory over a reset, which the architecture leaves open, and
 //! its UART's registers. With `clean` in the boot arguments (for a virtual machine) memory must be
@@ -51,7 +52,7 @@ pub fn run() {
             }
         });
     }
-    timer::delay_ms(300);
+    timer::delay_ms(boot::number("delay").unwrap_or(300));
     psci::system_reset();
 }
 

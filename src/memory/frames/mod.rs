@@ -6,8 +6,8 @@
 //!
 //! ```text
 //!   FrameAllocator ──allocate──▶ Frames<Dirty> ──zero_step… clean──▶ Frames<Clean> ─▶ stage 2
-//!                                    ▲                               │
-//!                                    └─────────soil (reset)──────────┘
+//!         ▲                          ▲                               │
+//!         └──release (off)───────────┴─────────soil (reset)──────────┘
 //! ```
 //!
 //! [`Frames<Clean>`](Frames) comes from nowhere else than from zeroing every byte. Neither type
@@ -164,6 +164,12 @@ impl FrameAllocator {
             }
         }
         Self { holes }
+    }
+
+    /// Takes frames back. They join what is free beside them.
+    pub fn release(&mut self, frames: Frames<Dirty>) {
+        let runs = self.holes.iter().chain(&frames.runs);
+        *self = Self::new(runs.map(|run| (run.pa, run.bytes())).collect::<Vec<_>>());
     }
 
     /// Frames that are free.

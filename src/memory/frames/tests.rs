@@ -157,4 +157,18 @@ proptest! {
             prop_assert_eq!(frames.available() + given.len() as u64, ours.len() as u64);
         }
     }
+
+    #[test]
+    fn what_comes_back_is_as_it_was(
+        counts in prop::collection::vec(1u64..900, 1..10),
+        order in any::<u64>(),
+    ) {
+        let fresh = || allocator(&[(0x4000_0000, 3 * GIB), (0x2_0000_0000, 100 * M2)]);
+        let mut frames = fresh();
+        let mut given: Vec<_> = counts.iter().filter_map(|n| frames.allocate(*n).ok()).collect();
+        while !given.is_empty() {
+            frames.release(given.swap_remove(order as usize % given.len()));
+        }
+        prop_assert_eq!(&frames.holes, &fresh().holes);
+    }
 }

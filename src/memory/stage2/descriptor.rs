@@ -9,8 +9,6 @@ pub(super) const VALID: u64 = 1;
 const TABLE_OR_PAGE: u64 = 1 << 1;
 /// MemAttr[3:0], bits 5:2: Normal, inner and outer write-back cacheable.
 const MEMATTR_NORMAL_WB: u64 = 0b1111 << 2;
-/// MemAttr[3:0], bits 5:2: Device-nGnRE.
-const MEMATTR_DEVICE_NGNRE: u64 = 0b0001 << 2;
 /// S2AP, bits 7:6: bit 6 allows reads, bit 7 writes.
 const S2AP_READ: u64 = 1 << 6;
 const S2AP_WRITE: u64 = 1 << 7;
@@ -48,10 +46,8 @@ impl Attributes {
     /// A guest's RAM: Normal memory, write-back cacheable, inner shareable, which stage 1 may
     /// weaken; for loads, stores and fetches.
     pub const RAM: Self = Self(MEMATTR_NORMAL_WB | SH_INNER | S2AP_READ | S2AP_WRITE);
-    /// A device of the machine given to the guest: Device-nGnRE, no gathering, no reordering,
-    /// early write acknowledgement (SH is ignored: outer shareable anyway). Never executable,
-    /// because a speculative fetch from a device may have side effects.
-    pub const DEVICE: Self = Self(MEMATTR_DEVICE_NGNRE | S2AP_READ | S2AP_WRITE | XN);
+    /// The same, but for loads and fetches only.
+    pub const ROM: Self = Self(MEMATTR_NORMAL_WB | SH_INNER | S2AP_READ);
 }
 
 /// A descriptor, understood.

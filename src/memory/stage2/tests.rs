@@ -34,11 +34,11 @@ fn descriptors_are_the_manuals() {
     assert_eq!(leaf(0x8000_0000, Attributes::RAM).encode(1), 0x8000_07fd);
     assert_eq!(leaf(0x8000_0000, Attributes::RAM).encode(3), 0x8000_07ff);
     assert_eq!(leaf(0x8020_0000, Attributes::RAM).encode(2), 0x8020_07fd);
-    assert_eq!(leaf(0x0901_0000, Attributes::DEVICE).encode(3), 0x0040_0000_0901_04c7);
+    assert_eq!(leaf(0x0901_0000, Attributes::ROM).encode(3), 0x0901_077f);
     assert_eq!(Entry::Table(Pa::new(0x4000_3000)).encode(1), 0x4000_3003);
     assert_eq!(Entry::Invalid.encode(2), 0);
     for level in 1..=3 {
-        for entry in [leaf(0x40_0000_0000, Attributes::DEVICE), leaf(0, Attributes::RAM)] {
+        for entry in [leaf(0x40_0000_0000, Attributes::ROM), leaf(0, Attributes::RAM)] {
             assert_eq!(Entry::decode(level, entry.encode(level)), entry);
         }
     }
@@ -209,7 +209,7 @@ enum Op {
 }
 
 const OFFSETS: [u64; 4] = [0, 4 * GIB, 0x8020_0000, 0x1_0000_3000];
-const KINDS: [Attributes; 2] = [Attributes::RAM, Attributes::DEVICE];
+const KINDS: [Attributes; 2] = [Attributes::RAM, Attributes::ROM];
 
 /// Addresses on both sides of every kind of boundary: all operations start and end at one, so
 /// that what lies between two neighbours is mapped as a whole or not at all.

@@ -8,6 +8,7 @@
 
 mod fault;
 mod place;
+mod region;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,9 @@ use super::image::{Format, LoadPlan};
 use super::layout::{MAX_VCPUS, RAM_BASE};
 use super::tree;
 pub use fault::Fault;
+pub use region::Region;
 
+use crate::memory::BLOCK_SIZE;
 use crate::platform::fdt::{Fdt, Node, Odd, Property};
 
 /// The longest name that a VM may have, in bytes.
@@ -68,6 +71,8 @@ pub struct VmConfig<'a> {
     pub dedicated: bool,
     /// Whether it starts when it is made.
     pub autostart: bool,
+    /// What else lies in its memory.
+    pub regions: Vec<Region<'a>>,
 }
 
 impl<'a> VmConfig<'a> {
@@ -89,6 +94,12 @@ impl<'a> VmConfig<'a> {
     /// Its RAM in bytes.
     pub fn memory(&self) -> u64 {
         u64::from(self.memory_mib).saturating_mul(MIB)
+    }
+
+    /// The frames of 2 MiB that it needs.
+    pub fn frames(&self) -> u64 {
+        let regions = self.regions.iter().map(Region::frames);
+        regions.fold(self.memory().div_ceil(BLOCK_SIZE), u64::saturating_add)
     }
 
     /// The masks of the vCPUs that it has.
@@ -168,9 +179,6 @@ fn vm<'a>(tree: &Fdt<'a>, node: Node<'a>, limits: &Limits) -> Result<VmConfig<'a
         return Err(node.odd("compatible", COMPATIBLE).into());
     }
     check_name(&vm)?;
-    if let Some(child) = node.children().next() {
-        return Err(vm.fault(child.name(), "a node", "none within a VM"));
-    }
     for property in node.properties() {
         let read = Reader { tree, vm: node, property };
         match property.name {
@@ -210,6 +218,10 @@ fn vm<'a>(tree: &Fdt<'a>, node: Node<'a>, limits: &Limits) -> Result<VmConfig<'a
         return Err(node.odd("kernel", IMAGE_WANTED).into());
     }
     vm.affinity = affinity(node, &vm, limits)?;
+    for child in node.children() {
+        let region = Region::read(tree, child, &vm, limits)?;
+        vm.regions.push(region);
+    }
     Ok(vm)
 }
 

@@ -20,6 +20,7 @@ use core::ops::Range;
 
 use super::description::{Fault, VmConfig};
 use super::layout::RAM_BASE;
+use crate::memory::stage2::Attributes;
 use crate::memory::{Ipa, PAGE_SIZE, align_up};
 
 /// How far above the start of RAM an initrd goes, at most: as QEMU's board does.
@@ -88,11 +89,14 @@ impl Segment<'_> {
     }
 }
 
-/// What goes where in a VM's RAM.
+/// What goes where in a VM's memory.
 #[derive(Clone, Debug)]
 pub struct LoadPlan<'a> {
-    /// The kernel.
-    pub kernel: Vec<Segment<'a>>,
+    /// The memory itself: IPA, bytes, and what the guest may do there. Each takes whole frames of
+    /// 2 MiB, RAM first.
+    pub memory: Vec<(Ipa, u64, Attributes)>,
+    /// The kernel, and what the description's regions hold.
+    pub loads: Vec<Segment<'a>>,
     /// Where the boot vCPU starts.
     pub entry: Ipa,
     /// The initrd.
@@ -125,23 +129,50 @@ impl<'a> LoadPlan<'a> {
             let wanted = "a multiple of 4 within what is loaded";
             return Err(vm.fault("entry-address", format_args!("{entry:#x}"), wanted));
         }
+        let (loads, memory) = regions(vm, kernel, &ram)?;
+        let in_ram = |segment: &&Segment<'_>| holds(&ram, segment.ipa.get(), segment.size);
+        let mut taken: Vec<_> = loads.iter().filter(in_ram).copied().collect();
         let initrd = vm.initrd.map(|bytes| {
             let size = bytes.len() as u64;
-            let place = place(&ram, &kernel, size, None).map_err(|room| {
+            let place = place(&ram, &taken, size, None).map_err(|room| {
                 let wanted = format_args!("at most {room:#x}, the RAM above the kernel");
                 vm.fault("initrd", format_args!("{size:#x} bytes"), wanted)
             });
             place.map(|ipa| Segment { ipa, bytes, size })
         });
         let initrd = initrd.transpose()?;
-        let taken: Vec<_> = kernel.iter().chain(&initrd).copied().collect();
+        taken.extend(initrd);
         let tree_room = align_up(tree_room, PAGE_SIZE).unwrap_or(u64::MAX);
         let tree = place(&ram, &taken, tree_room, Some(ram.start)).map_err(|room| {
             let wanted = format_args!("{tree_room:#x} for the device tree");
             vm.fault("memory-mib", format_args!("{room:#x} bytes free"), wanted)
         })?;
-        Ok(Self { kernel, entry: Ipa::new(entry), initrd, tree, tree_room })
+        Ok(Self { memory, loads, entry: Ipa::new(entry), initrd, tree, tree_room })
     }
+}
+
+/// What is to be loaded and the memory for it, once the kernel's place is known.
+type Memory<'a> = (Vec<Segment<'a>>, Vec<(Ipa, u64, Attributes)>);
+
+fn regions<'a>(
+    vm: &VmConfig<'a>,
+    mut loads: Vec<Segment<'a>>,
+    ram: &Range<u64>,
+) -> Result<Memory<'a>, Fault> {
+    let mut memory = vec![(RAM_BASE, ram.end.saturating_sub(ram.start), Attributes::RAM)];
+    for region in &vm.regions {
+        let ipa = Ipa::new(region.address);
+        let segment = Segment { ipa, bytes: region.data, size: region.size };
+        if let Some(other) = loads.iter().find(|other| other.overlaps(&segment)) {
+            let found = format_args!("{:#x} bytes on what lies at {}", region.size, other.ipa);
+            return Err(vm.fault(region.name, found, "them apart"));
+        }
+        loads.push(segment);
+        if region.read_only {
+            memory.push((ipa, region.size, Attributes::ROM));
+        }
+    }
+    Ok((loads, memory))
 }
 
 fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Fault> {

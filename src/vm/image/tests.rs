@@ -30,7 +30,7 @@ fn fault(vm: &VmConfig<'_>) -> String {
 fn places(vm: &VmConfig<'_>) -> (Vec<(u64, u64)>, u64, u64) {
     match plan(vm) {
         Ok(plan) => {
-            let kernel = plan.kernel.iter().map(|segment| (segment.ipa.get(), segment.size));
+            let kernel = plan.loads.iter().map(|segment| (segment.ipa.get(), segment.size));
             (kernel.collect(), plan.entry.get(), plan.tree.get())
         }
         Err(error) => panic!("{error}"),
@@ -185,11 +185,11 @@ fn an_elf_file_goes_to_its_physical_addresses() {
     let found = plan(&vm(&file, 16)).unwrap();
     assert_eq!(found.entry, Ipa::new(BASE + MIB + 4), "translated as its segment is");
     let pieces: Vec<_> =
-        found.kernel.iter().map(|one| (one.ipa.get(), one.bytes.len(), one.size)).collect();
+        found.loads.iter().map(|one| (one.ipa.get(), one.bytes.len(), one.size)).collect();
     let wanted =
         [(BASE + MIB, 0x500, 0x2000), (BASE + 2 * MIB, 0x10, 0x10), (BASE + 3 * MIB, 0, 0x800)];
     assert_eq!(pieces, wanted);
-    assert_eq!(found.kernel[0].bytes.as_ptr(), file[0x1000..].as_ptr());
+    assert_eq!(found.loads[0].bytes.as_ptr(), file[0x1000..].as_ptr());
 
     let mut moved = vm(&file, 16);
     moved.load_address = Some(BASE);
@@ -291,14 +291,14 @@ fn the_tree_goes_to_the_start_of_ram_or_above_the_initrd() {
 fn check(vm: &VmConfig<'_>, plan: &LoadPlan<'_>) {
     let end = BASE + vm.memory();
     let tree = Segment { ipa: plan.tree, bytes: &[], size: plan.tree_room };
-    let parts: Vec<_> = plan.kernel.iter().chain(&plan.initrd).copied().chain([tree]).collect();
+    let parts: Vec<_> = plan.loads.iter().chain(&plan.initrd).copied().chain([tree]).collect();
     for (index, part) in parts.iter().enumerate() {
         assert!(part.ipa.get() >= BASE && part.bytes.len() as u64 <= part.size);
         assert!(part.ipa.checked_add(part.size).is_some_and(|last| last.get() <= end));
         assert!(parts[..index].iter().all(|other| !other.overlaps(part)));
     }
     assert!(plan.entry.is_aligned(4) && plan.tree.is_aligned(PAGE_SIZE));
-    assert!(plan.kernel.iter().any(|segment| segment.contains(plan.entry.get())));
+    assert!(plan.loads.iter().any(|segment| segment.contains(plan.entry.get())));
 }
 
 /// Numbers near the edges of things.

@@ -98,7 +98,9 @@ fn name(test: &Test, config: Config) -> String {
 fn prepare(runs: &[(&Test, Config)]) -> mezzanine_tools::Result<()> {
     build::guests()?;
     if runs.iter().any(|(test, _)| test.name.starts_with("real/")) {
-        fetch::needed(&root().join("vms/linux.dts"))?;
+        for name in ["crowd", "installer"] {
+            fetch::needed(&root().join(format!("vms/{name}.dts")))?;
+        }
     }
     for profile in [Profile::Release, Profile::Debug] {
         let boots =

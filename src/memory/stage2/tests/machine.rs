@@ -26,11 +26,11 @@ impl Leaf {
     /// By the bits of the manual: MemAttr, S2AP, SH, AF and XN.
     pub fn attributes(&self) -> Attributes {
         let field = |low: u32, bits: u32| self.bits >> low & ((1 << bits) - 1);
-        assert_eq!((field(10, 1), field(6, 2), field(53, 1)), (1, 3, 0), "AF, S2AP, XN[0]");
-        match (field(2, 4), field(8, 2), field(54, 1)) {
-            (0b1111, 3, 0) => Attributes::RAM,
-            (0b0001, 0, 1) => Attributes::DEVICE,
-            other => panic!("MemAttr, SH, XN: {other:?}"),
+        assert_eq!((field(10, 1), field(53, 2)), (1, 0), "AF, XN");
+        match (field(2, 4), field(8, 2), field(6, 2)) {
+            (0b1111, 3, 3) => Attributes::RAM,
+            (0b1111, 3, 1) => Attributes::ROM,
+            other => panic!("MemAttr, SH, S2AP: {other:?}"),
         }
     }
 }

@@ -12,13 +12,14 @@ type Vms<'s, 'a> = &'s mut [Result<VmConfig<'a>, Fault>];
 
 /// Gives memory to the VMs in their order; one that finds too little is refused.
 pub(super) fn memory(vms: Vms<'_, '_>, limits: &Limits) {
-    let mut left = limits.memory / BLOCK_SIZE * BLOCK_SIZE;
+    let mut left = limits.memory / BLOCK_SIZE;
     for place in vms {
         let Ok(vm) = place else { continue };
-        match left.checked_sub(vm.memory()) {
+        match left.checked_sub(vm.frames()) {
             Some(rest) => left = rest,
             None => {
-                let wanted = format_args!("at most {}, what is left", left / MIB);
+                let left = left.saturating_mul(BLOCK_SIZE / MIB);
+                let wanted = format_args!("at most {left}, what is left");
                 *place = Err(vm.fault("memory-mib", vm.memory_mib, wanted));
             }
         }

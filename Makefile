@@ -27,7 +27,7 @@ TOOLS := cargo run --quiet --package mezzanine-tools --
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test test-all bench bench-accept panics-accept debug gdb doctor vms run-bare \
-	guests fmt lint clean setup
+	guests fmt lint clean setup marks
 
 help: ## list the verbs
 	@echo 'Mezzanine, a bare-metal hypervisor for AArch64.  make <verb> [VARIABLE=value]'
@@ -74,6 +74,9 @@ bench: setup ## count the instructions of each operation, beside other hyperviso
 
 bench-accept: setup ## take the figures of now for those that `make test` compares with
 	@$(TOOLS) bench --accept
+
+marks: setup ## count what real guests take up to a line that they print, with Mezzanine and without
+	@$(TOOLS) marks $(GUESTS)
 
 panics-accept: setup ## take the count of reachable panics of now for the one that may not grow
 	@$(TOOLS) panics --accept

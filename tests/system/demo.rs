@@ -73,7 +73,7 @@ fn demonstration(outcome: &Outcome, name: &str) -> Verdict {
 }
 
 /// Handled ticks are those that were due, give or take one: `ticks: 22 handled, 22 due`.
-fn ticks(outcome: &Outcome, name: &str) -> Verdict {
+pub fn ticks(outcome: &Outcome, name: &str) -> Verdict {
     let line = outcome.lines(name).find(|line| line.starts_with("ticks: "));
     let numbers: Vec<u64> = line
         .into_iter()

@@ -17,6 +17,8 @@ pub fn tests() -> Vec<Test> {
         release("real/uboot", uboot).smp(&[2]).cpu(Cpu::A72),
         release("real/installer", installer).smp(&[2]).cpu(Cpu::A72),
         release("real/crowd", crowd).smp(&[2]).cpu(Cpu::A72),
+        release("real/linux-restart", restart).smp(&[2]).cpu(Cpu::A72),
+        release("real/soak", soak).smp(&[2]).cpu(Cpu::A72).long(),
     ]
 }
 
@@ -121,6 +123,39 @@ fn crowd(config: Config) -> Verdict {
     for name in ["debian-0", "debian-1"] {
         healthy(&outcome, name)?;
     }
+    outcome.expect_status(0)
+}
+
+/// Linux that starts itself anew, and comes up like new each time.
+fn restart(config: Config) -> Verdict {
+    let mut talk = Case::new(config).vm(Vm::linux("linux", 2, "restart")).start()?;
+    for _ in 0..4 {
+        talk.expect("SMP: Total of 2 processors activated.")?;
+        talk.expect("up again")?;
+        talk.expect("INFO: linux: reset")?;
+    }
+    Ok(())
+}
+
+/// Minutes of two Linux under load, and a neighbour that misses no tick.
+fn soak(config: Config) -> Verdict {
+    let case = Case::new(config).attended().timeout(900);
+    let case = case.vm(Vm::new("benos").kernel("benos").cpus(2));
+    let case = case.vm(Vm::linux("one", 2, "soak=180")).vm(Vm::linux("two", 2, "soak=180"));
+    let mut talk = case.start()?;
+    talk.expect("benos> ")?;
+    talk.expect("SOAK end")?;
+    talk.expect("SOAK end")?;
+    talk.say("ticks\r")?;
+    talk.expect("handled, ")?;
+    talk.say("off\r")?;
+    let outcome = talk.finish()?;
+    for name in ["one", "two"] {
+        outcome.expect_line(name, &["STRESS pass"])?;
+        outcome.expect_no_line(name, "FAIL")?;
+        healthy(&outcome, name)?;
+    }
+    crate::demo::ticks(&outcome, "benos")?;
     outcome.expect_status(0)
 }
 

@@ -150,6 +150,15 @@ pub fn linux_program() -> Result<PathBuf> {
     Ok(root().join("target").join(BARE).join("release/strain"))
 }
 
+/// Builds the plugin for QEMU that counts instructions, for this machine.
+pub fn counter() -> Result<PathBuf> {
+    check(
+        "building the plugin for QEMU",
+        cargo().args(["build", "--quiet", "--release", "--package", "counter"]),
+    )?;
+    Ok(root().join("target/release/libcounter.so"))
+}
+
 /// The programs that cargo's JSON messages say were made, or were there already.
 fn executables(messages: &[u8]) -> Vec<PathBuf> {
     String::from_utf8_lossy(messages)

@@ -7,6 +7,7 @@ pub mod check;
 pub mod error;
 pub mod fetch;
 pub mod initramfs;
+pub mod marks;
 pub mod panics;
 pub mod qemu;
 pub mod run;

@@ -5,7 +5,7 @@
 use mezzanine_tools::{
     Error, Result, bench, build,
     build::Profile,
-    check, panics,
+    check, marks, panics,
     qemu::Machine,
     root,
     run::{self, Ending},
@@ -27,6 +27,7 @@ usage: mezzanine-tools VERB
   test [--all]      every check that CI makes
   lint              rustfmt and clippy alone
   bench [--accept]  count the instructions of each operation; keep the figures
+  marks [GUEST…]    count what real guests take up to a line that they print
   panics [--accept] count the panics that an exit can reach; keep the figures
   panics FILE ROOT… print the count for an ELF, from these functions on";
 
@@ -82,6 +83,7 @@ fn dispatch(arguments: &[&str]) -> Result<i32> {
         ["lint"] => check::lint(),
         ["bench"] => bench::compare().map(|good| i32::from(!good)),
         ["bench", "--accept"] => bench::accept().map(|()| 0),
+        ["marks", guests @ ..] => marks::print(guests).map(|()| 0),
         ["panics"] => {
             let built = build::publish(&build::hypervisor(Profile::Release)?)?;
             panics::compare(&built.elf).map(|good| i32::from(!good))

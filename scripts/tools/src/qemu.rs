@@ -14,7 +14,7 @@ pub struct Machine {
     pub smp: u32,
     /// RAM, as QEMU's `-m` takes it.
     pub memory: String,
-    /// `-kernel`: an arm64 Image (x0 = device tree), or an ELF (x0 = 0).
+    /// `-kernel`: an arm64 Image (x0 = device tree), or an ELF (x0 = 0). None if empty.
     pub kernel: PathBuf,
     /// `-initrd`: the VM description.
     pub initrd: Option<PathBuf>,
@@ -71,9 +71,10 @@ impl Machine {
             .args(["-cpu", &self.cpu])
             .args(["-smp", &self.smp.to_string()])
             .args(["-m", &self.memory])
-            .args(["-nographic", "-nic", "none"])
-            .arg("-kernel")
-            .arg(&self.kernel);
+            .args(["-nographic", "-nic", "none"]);
+        if !self.kernel.as_os_str().is_empty() {
+            command.arg("-kernel").arg(&self.kernel);
+        }
         if let Some(initrd) = &self.initrd {
             command.arg("-initrd").arg(initrd);
         }

@@ -1,6 +1,7 @@
 //! The CPU at EL2: the first instructions, the vectors, the world switch, EL2's own translation,
 //! the per-CPU block, and what traps. The only room with assembly in it.
 
+pub mod at;
 pub mod cache;
 pub mod debug;
 pub mod fatal;

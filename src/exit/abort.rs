@@ -2,30 +2,106 @@
 //! what a change of the tables has brought back is tried again, and the rest is what a bus would
 //! say: a synchronous external abort.
 
-use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2};
+use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2, SCTLR_EL1, TCR_EL1};
 use tock_registers::interfaces::Readable;
 
+use super::decode;
 use super::esr::{Abort, Access, Esr};
-use super::fault;
 use super::guest::{Guest, Next};
 use super::inject::Exception;
+use super::{fault, pstate};
 use crate::device::{Target, route};
+use crate::el2::{at, cache};
+use crate::memory::{Ipa, PAGE_SIZE};
 use crate::platform::console;
 use crate::vm::layout::UART_INTID;
 
 /// A load or store.
 #[inline]
 pub fn data(guest: &mut Guest, esr: Esr) -> Next {
-    let abort = Abort::new(esr);
-    let ipa = abort.ipa(FAR_EL2.get(), HPFAR_EL2.get());
-    let (Some(ipa), Some(access)) = (ipa, abort.access()) else {
-        return not_emulated(guest, esr);
-    };
-    match route(ipa, guest.vm.vcpus.len()) {
-        Target::None => return not_emulated(guest, esr),
-        target => emulate(guest, target, access),
+    let vcpus = guest.vm.vcpus.len();
+    let (mut target, mut access, mut ipa);
+    let usual = Abort::new(esr).usual_access(FAR_EL2.get(), HPFAR_EL2.get());
+    if let Some(usual) = usual
+        && pstate::is_plain(guest.state.frame.pstate, SCTLR_EL1.get())
+    {
+        (access, ipa) = usual;
+        target = route(ipa, vcpus);
+        if target == Target::None {
+            return not_emulated(guest, esr);
+        }
+        guest.skip(esr);
+    } else {
+        match unusual(guest, esr) {
+            Ok(found) => (access, ipa) = found,
+            Err(next) => return next,
+        }
+        target = route(ipa, vcpus);
     }
+    // Once, or for a pair twice.
+    loop {
+        emulate(guest, target, access);
+        let Some(second) = access.second() else { return Next::Resume };
+        ipa = ipa.wrapping_add(access.bytes().into());
+        (access, target) = (second, route(ipa, vcpus));
+    }
+}
+
+/// A load or store without a syndrome, by AArch32 or with big-endian data: its access to a device,
+/// and where. It is stepped over. `Err` if there is none, and what comes of it.
+#[cold]
+fn unusual(guest: &mut Guest, esr: Esr) -> Result<(Access, Ipa), Next> {
+    let (abort, pstate, vcpus) = (Abort::new(esr), guest.state.frame.pstate, guest.vm.vcpus.len());
+    let is_device = |ipa: &Ipa| route(*ipa, vcpus) != Target::None;
+    let device = ipa(abort).filter(|ipa| abort.is_access() && is_device(ipa));
+    let (access, ipa) = match (abort.access(), device) {
+        (Some(access), Some(ipa)) => (access, ipa),
+        (None, Some(ipa)) if !pstate::is_aarch32(pstate) => decoded(guest, esr, ipa)?,
+        _ => return Err(not_emulated(guest, esr)),
+    };
     guest.skip(esr);
+    Ok((access.in_order(pstate::is_big_endian(pstate, SCTLR_EL1.get())), ipa))
+}
+
+/// The access of the instruction at the guest's PC, which aborted at `ipa`, of a device; and where
+/// it begins. The base register is written back.
+///
+/// A peer may have changed the instruction since, or the tables that lead to it. So the one that
+/// is found must be able to cause this very abort: then it is carried out, as if the vCPU had come
+/// to it a moment later. Else the vCPU tries again.
+fn decoded(guest: &mut Guest, esr: Esr, ipa: Ipa) -> Result<(Access, Ipa), Next> {
+    let frame = &guest.state.frame;
+    // No code there any more: the vCPU's own fetch will tell it.
+    let code = at::stage1(frame.pc).and_then(|at| guest.vm.read_word(at));
+    let word = code.ok_or(Next::Resume)?;
+    let Some(insn) = decode::decode(word, frame, guest.sp()) else {
+        let other = decode::accesses_memory(word);
+        return Err(if other { not_emulated(guest, esr) } else { fetch_again() });
+    };
+    let before = decode::distance(insn.address, FAR_EL2.get(), TCR_EL1.get());
+    let bytes = insn.access.all_bytes();
+    if insn.access.write() != Abort::new(esr).write() || before >= bytes {
+        return Err(fetch_again());
+    }
+    // Either access of a pair may have aborted, and an unaligned one at the begin of a page. What
+    // doesn't lie in this page as a whole is not of the device alone: refused, before any of it.
+    let offset = ipa.offset_in(PAGE_SIZE).checked_sub(before);
+    let Some(offset) = offset.filter(|offset| offset + bytes <= PAGE_SIZE) else {
+        return Err(not_emulated(guest, esr));
+    };
+    match insn.writeback {
+        Some((31, value)) => guest.set_sp(value),
+        Some((n, value)) => guest.state.frame.set_gpr(n, value),
+        None => {}
+    }
+    Ok((insn.access, ipa.align_down(PAGE_SIZE).wrapping_add(offset)))
+}
+
+/// The instruction in memory is not the one that aborted: memory was changed since, or the
+/// I-cache still has what was there before. The next fetch is of memory.
+fn fetch_again() -> Next {
+    cache::ic_iallu();
+    cache::dsb_nsh();
     Next::Resume
 }
 
@@ -40,6 +116,14 @@ fn emulate(guest: &mut Guest, target: Target, access: Access) {
         let value = access.loaded(read(guest, target, size));
         guest.state.frame.set_gpr(access.rt(), value);
     }
+}
+
+/// Where the access went. After a permission fault HPFAR_EL2 is UNKNOWN, and the guest's tables
+/// are asked once more: `None` if they have been changed since.
+fn ipa(abort: Abort) -> Option<Ipa> {
+    let far = FAR_EL2.get();
+    let known = abort.ipa(far, HPFAR_EL2.get());
+    if known.is_none() && abort.fault().is_stage2() { at::stage1(far) } else { known }
 }
 
 #[inline(always)]
@@ -110,11 +194,12 @@ fn set_uart_level(guest: &Guest, level: bool) {
 /// A fetch.
 #[cold]
 pub fn instruction(guest: &mut Guest, esr: Esr) -> Next {
-    let at = guest.state.frame.pc;
-    let ipa = Abort::new(esr).ipa(FAR_EL2.get(), HPFAR_EL2.get());
+    let (abort, at) = (Abort::new(esr), guest.state.frame.pc);
+    let ipa = ipa(abort);
     let next = not_emulated(guest, esr);
+    let again = ipa.map_or(abort.fault().is_stage2(), |ipa| guest.vm.is_mapped(ipa));
     // The abort's own vector is where nothing is: it would be taken for ever.
-    if next == Next::Resume && guest.state.frame.pc == at && !guest.is_mapped(ipa) {
+    if next == Next::Resume && guest.state.frame.pc == at && !again {
         return fault::stop(guest, esr, "the vector for this abort is itself not in memory");
     }
     next
@@ -131,7 +216,9 @@ fn not_emulated(guest: &mut Guest, esr: Esr) -> Next {
     if !why.is_stage2() {
         return fault::stop(guest, esr, "stage 2 should not raise this");
     }
-    if why.is_translation() && guest.is_mapped(abort.ipa(far, HPFAR_EL2.get())) {
+    // The tables, the guest's or ours, were changed under it: it tries again.
+    let Some(ipa) = ipa(abort) else { return Next::Resume };
+    if why.is_translation() && guest.vm.is_mapped(ipa) {
         return Next::Resume;
     }
     if abort.cache_maintenance() {

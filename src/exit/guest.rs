@@ -12,7 +12,6 @@ use crate::el2::features::{features, id_register};
 use crate::el2::lrs::ListRegisters;
 use crate::el2::regs::VSESR_EL2;
 use crate::el2::{cache, percpu, traps};
-use crate::memory::Ipa;
 use crate::platform::timer;
 use crate::sched::Reason;
 use crate::vm::layout::PHYSICAL_TIMER_INTID;
@@ -121,6 +120,19 @@ impl Guest {
         Next::Leave
     }
 
+    /// Its stack pointer, by PSTATE.SP.
+    pub fn sp(&self) -> u64 {
+        if self.state.frame.pstate & pstate::SP == 0 { SP_EL0.get() } else { SP_EL1.get() }
+    }
+
+    /// Writes it.
+    pub fn set_sp(&mut self, value: u64) {
+        match self.state.frame.pstate & pstate::SP {
+            0 => SP_EL0.set(value),
+            _ => SP_EL1.set(value),
+        }
+    }
+
     /// Goes on behind the trapped instruction.
     #[inline(always)]
     pub fn skip(&mut self, esr: Esr) {
@@ -171,11 +183,6 @@ impl Guest {
     pub fn deliver_interrupts(&mut self) {
         let effects = self.vm.vgic.lock().deliver(self.vcpu.index, &mut self.lrs);
         self.notify(effects);
-    }
-
-    /// Whether the VM has memory at `ipa`.
-    pub fn is_mapped(&self, ipa: Option<Ipa>) -> bool {
-        ipa.is_some_and(|ipa| self.vm.is_mapped(ipa))
     }
 
     /// Tells other vCPUs of the VM.

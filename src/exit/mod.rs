@@ -1,6 +1,7 @@
 //! Why a guest came back, and what is done about it: decoding of syndromes, and one handler file
 //! per kind of exit.
 
+pub mod decode;
 pub mod esr;
 pub mod inject;
 pub mod pstate;

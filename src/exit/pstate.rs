@@ -8,6 +8,8 @@ use super::esr::Esr;
 
 /// M[4]: the exception came from AArch32.
 pub const NRW: u64 = 1 << 4;
+/// SP (AArch64): the level's own stack pointer, not SP_EL0. EL0 has 0.
+pub const SP: u64 = 1;
 /// M[4:0]: EL1 on SP_EL1.
 pub const EL1H: u64 = 0b0101;
 /// D, A, I and F: debug exceptions, SError, IRQ and FIQ masked. In AArch32 D is E, the data
@@ -34,6 +36,13 @@ pub const N: u64 = 1 << 31;
 /// The four condition flags.
 pub const NZCV: u64 = N | Z | C | V;
 
+/// SCTLR_EL1.EE, bit 25: data is big-endian at EL1 (and E0E, bit 24, at EL0).
+const SCTLR_EE: u64 = 1 << 25;
+/// SCTLR_EL1.E0E.
+const SCTLR_E0E: u64 = 1 << 24;
+/// E of AArch32: data is big-endian. In AArch64 this is D.
+const E: u64 = 1 << 9;
+
 /// IT[1:0] of AArch32 in bits 26:25, IT[7:2] in bits 15:10.
 const IT_MASK: u64 = 0b11 << 25 | 0b11_1111 << 10;
 
@@ -41,6 +50,22 @@ const IT_MASK: u64 = 0b11 << 25 | 0b11_1111 << 10;
 #[inline]
 pub const fn is_aarch32(pstate: u64) -> bool {
     pstate & NRW != 0
+}
+
+/// Whether loads and stores are little-endian at EL1 and at EL0 alike, and code is AArch64: so it
+/// is with nearly every guest.
+#[inline]
+pub const fn is_plain(pstate: u64, sctlr_el1: u64) -> bool {
+    sctlr_el1 & (SCTLR_EE | SCTLR_E0E) == 0 && !is_aarch32(pstate)
+}
+
+/// Whether loads and stores are big-endian: `BigEndian()` of the pseudocode.
+pub const fn is_big_endian(pstate: u64, sctlr_el1: u64) -> bool {
+    match (is_aarch32(pstate), level(pstate)) {
+        (true, _) => pstate & E != 0,
+        (false, 0) => sctlr_el1 & SCTLR_E0E != 0,
+        (false, _) => sctlr_el1 & SCTLR_EE != 0,
+    }
 }
 
 /// The exception level the PSTATE stands for: 0 to 3.

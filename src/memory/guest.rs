@@ -28,6 +28,17 @@ pub fn zero(pa: Pa, length: u64) -> u64 {
     })
 }
 
+/// The word at `pa`, a multiple of 4 in a frame, in one read. A peer may be writing it, with its
+/// caches on or off: so the line is made the same in cache and memory first.
+pub fn read_word(pa: Pa) -> Option<u32> {
+    mmu::with_window(pa.align_down(BLOCK_SIZE), |window| {
+        let at = window.wrapping_add(pa.align_down(4).offset_in(BLOCK_SIZE));
+        cache::clean_to_memory(at, 4);
+        // SAFETY: inside the window, and aligned. Volatile, for the guest's vCPUs may write it.
+        unsafe { (at.get() as *const u32).read_volatile() }
+    })
+}
+
 /// Cleans and invalidates up to a [`SLICE`] at `pa`; returns the bytes done.
 pub fn clean(pa: Pa) -> u64 {
     through_window(pa, SLICE, |_, _| {})

@@ -10,7 +10,7 @@ use super::Vm;
 use super::description::VmConfig;
 use crate::el2::lock::{Lock, rank};
 use crate::memory::frames::{Clean, Dirty, FrameAllocator, Frames, Run};
-use crate::memory::{BLOCK_SIZE, Ipa, Pa, stage2};
+use crate::memory::{BLOCK_SIZE, Ipa, Pa, guest, stage2};
 
 /// The machine's memory that no VM has.
 static FREE: Once<Lock<FrameAllocator, { rank::FRAMES }>> = Once::new();
@@ -77,6 +77,13 @@ impl Vm {
             self.name,
             now * (BLOCK_SIZE >> 20)
         );
+    }
+
+    /// The word of its memory at `ipa`, a multiple of 4, as its vCPUs see it.
+    pub fn read_word(&self, ipa: Ipa) -> Option<u32> {
+        // The lock, so that it is still there while it is read.
+        let stage2 = self.stage2.lock();
+        guest::read_word(stage2.translate(ipa)?.pa)
     }
 
     /// Where `ipa` leads, and how many bytes from there on lie together.

@@ -53,8 +53,24 @@ impl Abort {
     /// maintenance (CM), and any fault that stage 2 did not raise.
     #[inline]
     pub const fn access(self) -> Option<Access> {
-        let valid = self.0 & (Self::ISV | Self::S1PTW | Self::CM) == Self::ISV;
-        if valid && self.fault().is_stage2() { Some(Access(self.0)) } else { None }
+        if self.0 & Self::ISV != 0 && self.is_access() { Some(Access(self.0)) } else { None }
+    }
+
+    /// [`Abort::access`] and [`Abort::ipa`] of nearly all exits for a device, found by one
+    /// comparison: a syndrome is valid, and the fault is a translation fault of level 0 to 3.
+    #[inline(always)]
+    pub const fn usual_access(self, far: u64, hpfar: u64) -> Option<(Access, Ipa)> {
+        let asked = Self::ISV | Self::S1PTW | Self::CM | 0x3c;
+        if self.0 & asked != Self::ISV | 0x04 {
+            return None;
+        }
+        Some((Access(self.0), Ipa::new((hpfar & FIPA) << 8 | far & (PAGE_SIZE - 1))))
+    }
+
+    /// Whether stage 2 refused the access that the instruction makes to its address: not a
+    /// stage-1 walk, nor cache maintenance.
+    pub const fn is_access(self) -> bool {
+        self.0 & (Self::S1PTW | Self::CM) == 0 && self.fault().is_stage2()
     }
 
     /// The faulting IPA of an abort from a guest, if the registers know it.
@@ -75,13 +91,52 @@ impl Abort {
     }
 }
 
-/// One load or store of a general-purpose register: what a device has to answer. The same bits
-/// of the ISS, now known to be valid.
+/// One load or store of a general-purpose register, or of a pair: what a device has to answer. The
+/// bits of the ISS, now known to be valid, and above them what no syndrome says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub struct Access(u32);
 
 impl Access {
+    /// There is a second register, in bits 29:25. Its access is like the first's, and follows it
+    /// in memory.
+    const PAIR: u32 = 1 << 30;
+    /// The guest's data is big-endian.
+    const BIG_ENDIAN: u32 = 1 << 31;
+
+    /// An access as a syndrome would describe it, from an instruction that was decoded. Numbers
+    /// are cut to their fields.
+    pub const fn new(
+        size_log2: u32,
+        sign_extend: bool,
+        rt: u32,
+        sixty_four: bool,
+        write: bool,
+    ) -> Self {
+        let size = (size_log2 & 3) << 22 | (sign_extend as u32) << 21;
+        Self(size | (rt & 31) << 16 | (sixty_four as u32) << 15 | (write as u32) << 6)
+    }
+
+    /// The same access, followed by one of register `rt2`.
+    pub const fn pair(self, rt2: u32) -> Self {
+        Self(self.0 | Self::PAIR | (rt2 & 31) << 25)
+    }
+
+    /// The same access, of big-endian data or not.
+    pub const fn in_order(self, big_endian: bool) -> Self {
+        Self(self.0 | if big_endian { Self::BIG_ENDIAN } else { 0 })
+    }
+
+    /// The second access of a pair.
+    #[inline]
+    pub const fn second(self) -> Option<Self> {
+        if self.0 & Self::PAIR == 0 {
+            return None;
+        }
+        let common = self.0 & !(Self::PAIR | 31 << 25 | 31 << 16);
+        Some(Self(common | (self.0 >> 25 & 31) << 16))
+    }
+
     fields! {
         /// SAS, bits 23:22: the binary logarithm of the size in bytes.
         size_log2[23:22];
@@ -101,6 +156,11 @@ impl Access {
         1 << self.size_log2()
     }
 
+    /// The bytes of both accesses of a pair, or of the one.
+    pub const fn all_bytes(self) -> u64 {
+        (self.bytes() as u64) << (self.0 & Self::PAIR != 0) as u32
+    }
+
     /// Shift that moves the value's top bit to bit 63.
     #[inline]
     const fn shift(self) -> u32 {
@@ -111,7 +171,7 @@ impl Access {
     /// with zeros or with the sign, to 32 bits for Wt (whose upper half becomes zero) or to 64.
     #[inline]
     pub const fn loaded(self, raw: u64) -> u64 {
-        let top = raw << self.shift();
+        let top = self.ordered(raw) << self.shift();
         if !self.sign_extend() {
             return top >> self.shift();
         }
@@ -122,6 +182,18 @@ impl Access {
     /// What a store of register value `register` puts on the bus: cut to the size.
     #[inline]
     pub const fn stored(self, register: u64) -> u64 {
-        register << self.shift() >> self.shift()
+        self.ordered(register << self.shift() >> self.shift())
+    }
+
+    /// A device's value as the guest sees it, or the guest's as the device sees it: devices are
+    /// little-endian.
+    #[inline]
+    const fn ordered(self, value: u64) -> u64 {
+        if self.0 & Self::BIG_ENDIAN == 0 { value } else { self.reversed(value) }
+    }
+
+    #[cold]
+    const fn reversed(self, value: u64) -> u64 {
+        value.swap_bytes() >> self.shift()
     }
 }

@@ -13,5 +13,11 @@ pub fn tests() -> Vec<Test> {
             outcome.expect_status(0)
         })
     };
-    PROBES.into_iter().map(test).collect()
+    let rewrite = Test::new("exits/rewrite", |config| {
+        let outcome = Case::new(config).vm(Vm::new("p").kernel("rewrite").cpus(2)).run()?;
+        outcome.expect_pass("p", 2)?;
+        outcome.expect_status(0)
+    });
+    // The two race only on two pCPUs.
+    PROBES.into_iter().map(test).chain([rewrite.smp(&[2])]).collect()
 }

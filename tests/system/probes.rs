@@ -26,7 +26,7 @@ pub const PROBES: [Probe; 18] = [
     probe("sysreg", 67),
     probe("dabort", 40),
     probe("iabort", 6),
-    probe("isv0", 27),
+    probe("isv0", 246),
     probe("fp", 5),
     probe("svc", 6),
     probe("align", 6),

@@ -23,6 +23,7 @@
 //! | [`uneoi`] | an interrupt that is ended late | `ms=` `rounds=` |
 //! | [`moved`] | counting while being moved | `ms=` `seed=` |
 //! | [`fault`] | vectors that are not in memory: the VM is stopped | `off` |
+//! | [`rewrite`] | a device access whose instruction a peer rewrites | `n=` |
 //! | [`reboot`] | SYSTEM_RESET | `until=` `clean` |
 //! | [`pong`] | the keyboard | |
 //! | [`count`] | how much of a CPU one gets | `ms=` `at=` `cpus=` |
@@ -48,11 +49,13 @@ pub mod idle;
 pub mod illegal;
 pub mod irq;
 pub mod isv0;
+mod isv1;
 pub mod moved;
 pub mod patterns;
 pub mod pl011;
 pub mod pong;
 pub mod reboot;
+pub mod rewrite;
 pub mod serror;
 pub mod setway;
 pub mod smc;

@@ -47,12 +47,15 @@ pub fn data(guest: &mut Guest, esr: Esr) -> Next {
     }
 }
 
-/// A load or store without a syndrome, by AArch32 or with big-endian data: its access to a device,
-/// and where. It is stepped over. `Err` if there is none, and what comes of it.
+/// A load or store without a syndrome, by AArch32 or with big-endian data, or a store to read-only
+/// memory: its access to a device, and where. It is stepped over. `Err` if there is none, and what comes of it.
 #[cold]
 fn unusual(guest: &mut Guest, esr: Esr) -> Result<(Access, Ipa), Next> {
     let (abort, pstate, vcpus) = (Abort::new(esr), guest.state.frame.pstate, guest.vm.vcpus.len());
-    let is_device = |ipa: &Ipa| route(*ipa, vcpus) != Target::None;
+    // What is written to read-only memory goes nowhere, as with a board's flash or ROM.
+    let read_only = abort.write() && !abort.fault().is_translation();
+    let is_device =
+        |ipa: &Ipa| route(*ipa, vcpus) != Target::None || read_only && guest.vm.is_mapped(*ipa);
     let device = ipa(abort).filter(|ipa| abort.is_access() && is_device(ipa));
     let (access, ipa) = match (abort.access(), device) {
         (Some(access), Some(ipa)) => (access, ipa),

@@ -18,6 +18,12 @@ pub fn tests() -> Vec<Test> {
         outcome.expect_pass("p", 2)?;
         outcome.expect_status(0)
     });
+    let rom = Test::new("exits/rom", |config| {
+        let vm = Vm::new("p").kernel("rom").rom(0x0400_0000, 0x4_0000, "rom");
+        let outcome = Case::new(config).vm(vm).run()?;
+        outcome.expect_pass("p", 9)?;
+        outcome.expect_status(0)
+    });
     // The two race only on two pCPUs.
-    PROBES.into_iter().map(test).chain([rewrite.smp(&[2])]).collect()
+    PROBES.into_iter().map(test).chain([rewrite.smp(&[2]), rom]).collect()
 }

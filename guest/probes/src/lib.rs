@@ -12,6 +12,7 @@
 //! | [`sysreg`] | ID registers and what they promise | |
 //! | [`dabort`], [`iabort`] | accesses to where nothing is | |
 //! | [`isv0`] | device accesses without a syndrome | |
+//! | [`rom`] | read-only memory | |
 //! | [`fp`] | FP and SIMD | `seed=` `loops=` |
 //! | [`align`], [`debug`], [`illegal`], [`serror`], [`fiq`] | the other exceptions | |
 //! | [`setway`] | cache maintenance by set and way | |
@@ -56,6 +57,7 @@ pub mod pl011;
 pub mod pong;
 pub mod reboot;
 pub mod rewrite;
+pub mod rom;
 pub mod serror;
 pub mod setway;
 pub mod smc;

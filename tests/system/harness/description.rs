@@ -15,12 +15,14 @@ pub struct Vm {
     /// Properties that refer to an image, and the image's file.
     images: Vec<(&'static str, String)>,
     properties: Vec<(String, Vec<u8>)>,
+    /// A node within: read-only memory at an IPA, so many bytes, with a guest program in it.
+    rom: Option<(u64, u32, String)>,
 }
 
 impl Vm {
     /// A VM of 16 MiB.
     pub fn new(name: &str) -> Self {
-        let vm = Vm { name: name.into(), images: Vec::new(), properties: Vec::new() };
+        let vm = Vm { name: name.into(), images: Vec::new(), properties: Vec::new(), rom: None };
         vm.memory(16)
     }
 
@@ -38,6 +40,12 @@ impl Vm {
     /// A reference to a file of `target/guests`.
     pub fn image(mut self, property: &'static str, file: &str) -> Self {
         self.images.push((property, file.into()));
+        self
+    }
+
+    /// Read-only memory of `size` bytes at `ipa`, with a guest program's file in it.
+    pub fn rom(mut self, ipa: u64, size: u32, guest: &str) -> Self {
+        self.rom = Some((ipa, size, guest.into()));
         self
     }
 
@@ -124,7 +132,9 @@ impl Description {
     /// The blob: each image once, however many VMs start it.
     pub fn blob(&self) -> Result<Vec<u8>, Failure> {
         let mut guests: Vec<&str> = Vec::new();
-        for (_, guest) in self.vms.iter().flat_map(|vm| &vm.images) {
+        let kernels = self.vms.iter().flat_map(|vm| vm.images.iter().map(|(_, guest)| guest));
+        let roms = self.vms.iter().flat_map(|vm| vm.rom.as_ref().map(|(_, _, guest)| guest));
+        for guest in kernels.chain(roms) {
             if !guests.contains(&guest.as_str()) {
                 guests.push(guest);
             }
@@ -152,14 +162,23 @@ impl Description {
         for vm in &self.vms {
             let node = tree.begin_node(&vm.name)?;
             tree.property_string("compatible", "mezzanine,vm")?;
+            let phandle = |image: &str| {
+                let found = guests.iter().zip(FIRST_PHANDLE..).find(|(guest, _)| **guest == image);
+                found.map_or(0, |(_, phandle)| phandle)
+            };
             for (property, image) in &vm.images {
-                let found = guests.iter().zip(FIRST_PHANDLE..).find(|(guest, _)| *guest == image);
-                if let Some((_, phandle)) = found {
-                    tree.property_u32(property, phandle)?;
-                }
+                tree.property_u32(property, phandle(image))?;
             }
             for (name, bytes) in &vm.properties {
                 tree.property(name, bytes)?;
+            }
+            if let Some((ipa, size, image)) = &vm.rom {
+                let rom = tree.begin_node("rom")?;
+                tree.property_u64("address", *ipa)?;
+                tree.property_u32("size", *size)?;
+                tree.property_u32("data", phandle(image))?;
+                tree.property_null("read-only")?;
+                tree.end_node(rom)?;
             }
             tree.end_node(node)?;
         }

@@ -18,7 +18,8 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// allows others, EL1 may read (D8.4), code that EL0 may only execute included, and this AT knows
 /// neither PSTATE.PAN nor UAO. With stage 1 off, IPA and VA are the same.
 ///
-/// `None` if the guest's tables have no answer, or lie outside its memory.
+/// `None` if the guest's tables have no answer, or lie outside its memory. (Memory of the machine
+/// that answers a walk with an error is one for EL2, as it is for any load of EL2's.)
 pub fn stage1(va: u64) -> Option<Ipa> {
     // PAR_EL1 is the guest's: it may have done an AT of its own, and not yet read the result.
     let guests = PAR_EL1.get();

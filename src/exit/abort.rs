@@ -1,6 +1,6 @@
-//! Stage-2 aborts: a guest's access to where it has no memory. A device of its own is emulated,
-//! what a change of the tables has brought back is tried again, and the rest is what a bus would
-//! say: a synchronous external abort.
+//! Stage-2 aborts: a guest's access to where it has no memory. A device of its own is emulated, by
+//! the syndrome or, where there is none, by the instruction. What a change of the tables has
+//! brought back is tried again, and the rest is what a bus would say: a synchronous external abort.
 
 use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2, SCTLR_EL1, TCR_EL1};
 use tock_registers::interfaces::Readable;
@@ -71,7 +71,9 @@ fn unusual(guest: &mut Guest, esr: Esr) -> Result<(Access, Ipa), Next> {
 ///
 /// A peer may have changed the instruction since, or the tables that lead to it. So the one that
 /// is found must be able to cause this very abort: then it is carried out, as if the vCPU had come
-/// to it a moment later. Else the vCPU tries again.
+/// to it a moment later. Else the vCPU tries again. (What stage 1 allows was looked at for the one
+/// that aborted: an LDTR in place of an LDR is not held to EL0's rights. Only EL1 can do that, and
+/// to itself.)
 fn decoded(guest: &mut Guest, esr: Esr, ipa: Ipa) -> Result<(Access, Ipa), Next> {
     let frame = &guest.state.frame;
     // No code there any more: the vCPU's own fetch will tell it.

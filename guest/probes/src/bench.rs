@@ -167,7 +167,7 @@ fn wfi_timer() -> u64 {
 /// An operation's name and one measurement of it.
 type Operation = (&'static str, fn() -> u64);
 
-const OPERATIONS: [Operation; 12] = [
+const OPERATIONS: [Operation; 13] = [
     ("nothing", || instruction!("", 0_u64, 0_u64)),
     ("hvc-version", || instruction!("hvc #0", 0x8400_0000_u64, 0_u64)),
     ("hvc-unknown", || instruction!("hvc #0", 0x8600_ff00_u64, 0_u64)),
@@ -176,6 +176,7 @@ const OPERATIONS: [Operation; 12] = [
     ("gicd-typer", || instruction!("ldr w9, [x1]", 0_u64, gic::GICD_TYPER)),
     ("gicr-typer", || instruction!("ldr x9, [x1]", 0_u64, gic::GICR + gic::GICR_TYPER)),
     ("gicd-isenabler", || instruction!("str wzr, [x1]", 0_u64, gic::GICD + gic::ISENABLER + 4)),
+    ("gicd-ldp", || instruction!("ldp w9, w10, [x1]", 0_u64, gic::GICD)),
     ("pl011-fr", || instruction!("ldr w9, [x1]", 0_u64, uart::FR)),
     ("sgi-self", sgi),
     ("timer-due", timer_due),

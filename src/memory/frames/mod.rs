@@ -126,6 +126,10 @@ fn mib(frames: &u64) -> u64 {
 pub struct FrameAllocator {
     /// Free frames by address. A whole gigabyte, aligned to one, is a hole of its own.
     holes: Vec<Run>,
+    /// What came back and hasn't been joined to the holes yet: that may allocate, and whoever gives
+    /// frames back may not. It has room for all that were given.
+    returned: Vec<Frames<Dirty>>,
+    given: usize,
 }
 
 impl FrameAllocator {
@@ -163,18 +167,30 @@ impl FrameAllocator {
                 start += hole.bytes();
             }
         }
-        Self { holes }
+        Self { holes, returned: Vec::new(), given: 0 }
     }
 
-    /// Takes frames back. They join what is free beside them.
+    /// Takes frames back, without allocating. They join what is free beside them when the next
+    /// ones are asked for.
     pub fn release(&mut self, frames: Frames<Dirty>) {
-        let runs = self.holes.iter().chain(&frames.runs);
-        *self = Self::new(runs.map(|run| (run.pa, run.bytes())).collect::<Vec<_>>());
+        if self.returned.len() < self.returned.capacity() {
+            self.returned.push(frames);
+        }
+    }
+
+    fn join_returned(&mut self) {
+        let runs = self.returned.iter().flat_map(|frames| &frames.runs);
+        let runs = self.holes.iter().chain(runs).map(|run| (run.pa, run.bytes()));
+        let all = Self::new(runs.collect::<Vec<_>>());
+        self.holes = all.holes;
+        self.given = self.given.saturating_sub(self.returned.len());
+        self.returned.clear();
     }
 
     /// Frames that are free.
     pub fn available(&self) -> u64 {
-        self.holes.iter().map(|hole| hole.frames).sum()
+        let runs = self.returned.iter().flat_map(|frames| &frames.runs);
+        self.holes.iter().chain(runs).map(|hole| hole.frames).sum()
     }
 
     /// Gives out `count` frames, all or none.
@@ -186,6 +202,9 @@ impl FrameAllocator {
     pub fn allocate(&mut self, count: u64) -> Result<Frames<Dirty>, Error> {
         if count == 0 {
             return Err(Error::Nothing);
+        }
+        if !self.returned.is_empty() {
+            self.join_returned();
         }
         let available = self.available();
         if count > available {
@@ -216,6 +235,8 @@ impl FrameAllocator {
                 _ => runs.push(run),
             }
         }
+        self.given = self.given.saturating_add(1);
+        self.returned.reserve(self.given);
         Ok(Frames { runs, zeroed: 0, state: PhantomData })
     }
 }

@@ -169,6 +169,8 @@ proptest! {
         while !given.is_empty() {
             frames.release(given.swap_remove(order as usize % given.len()));
         }
+        prop_assert_eq!(frames.available(), fresh().available());
+        frames.join_returned();
         prop_assert_eq!(&frames.holes, &fresh().holes);
     }
 }

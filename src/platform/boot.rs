@@ -22,7 +22,7 @@ const HEAP_MOST: u64 = 64 << 20;
 
 /// Says why the machine isn't fit to run, and ends.
 pub fn give_up(why: impl core::fmt::Display) -> ! {
-    let _ = writeln!(Emergency::new(), "ERROR: {why}");
+    let _ = writeln!(Emergency::seize(), "ERROR: {why}");
     power::off(1)
 }
 

@@ -63,7 +63,7 @@ const _: () = assert!(layout::IMAGE.get() == 0xff80_0000_0000);
 
 /// SMC function IDs that the EL3 of this image answers, while it runs under no firmware: poke a
 /// 32-bit register as Secure. The GIC driver needs it to give interrupts to Non-secure Group 1.
-pub const EL3_POKE: u64 = 0xc300_4d5a;
+pub const EL3_POKE: u32 = 0xc300_4d5a;
 
 global_asm!(
     r#"

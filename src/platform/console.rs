@@ -9,7 +9,7 @@ use spin::Once;
 use super::pl011::Uart;
 use super::timer;
 use crate::console::{Input, Mux, OWN, Record, Ring};
-use crate::el2::lock::{Lock, rank};
+use crate::el2::lock::{Lock, rank, seize};
 
 /// Bytes that may be on their way to the terminal.
 const OUTPUT: usize = 16 << 10;
@@ -247,7 +247,7 @@ fn last_words(uart: &Uart) {
     // SAFETY: this happens once, SEIZED says, and the lock is never given back. If somebody still
     // held it, that was this pCPU on its way into a failure, from which it doesn't come back, or
     // one that has made no progress for longer than any work on the console takes.
-    let console = unsafe { CONSOLE.seize(patience()) };
+    let console = unsafe { seize(&CONSOLE, patience()) };
     console.mux.recover();
     console.send_all(uart);
     for vm in console.mux.vms() {

@@ -73,7 +73,7 @@ mod bare {
     fn init_cpu(id: usize) {
         traps::init();
         features::init();
-        boot::init_gic_cpu();
+        must("the GIC", gic::init_cpu());
         lrs::init();
         smp::set_online(id);
     }

@@ -4,6 +4,8 @@
 //! whatever a VM sends, it can't leave its row, nor its place behind its prefix. What an editor of
 //! one line sends (shells, bootloaders) is understood, as ECMA-48 and the VT102 have it.
 
+use arrayvec::ArrayVec;
+
 /// Bytes that a line has at most. A longer one goes on in another.
 pub const MAX: usize = 256;
 /// Bytes of a VM's name that are shown.
@@ -48,74 +50,61 @@ enum Mode {
 
 /// A VM's line.
 pub struct Line {
-    prefix: [u8; NAME + 3],
-    prefix_length: usize,
-    text: [u8; MAX],
-    length: usize,
-    /// The cursor: an index into the text, at most `length`. Every byte counts as a column.
+    prefix: ArrayVec<u8, { NAME + 3 }>,
+    text: ArrayVec<u8, MAX>,
+    /// The cursor: an index into the text, at most its length. Every byte counts as a column.
     at: usize,
     mode: Mode,
-    sequence: [u8; PARAMETERS + 3],
-    sequence_length: usize,
+    sequence: ArrayVec<u8, { PARAMETERS + 3 }>,
 }
 
 impl Line {
     /// The empty line of the VM called `name`.
     pub fn new(name: &str) -> Self {
-        let mut prefix = [0; NAME + 3];
         let bytes = name.bytes().take(NAME).map(|byte| match byte {
             b'!'..=b'~' if byte != b']' => byte,
             _ => b'?',
         });
-        let framed = [b'['].into_iter().chain(bytes).chain(*b"] ");
-        let prefix_length = prefix.iter_mut().zip(framed).map(|(to, byte)| *to = byte).count();
-        Self {
-            prefix,
-            prefix_length,
-            text: [0; MAX],
-            length: 0,
-            at: 0,
-            mode: Mode::Plain,
-            sequence: [0; PARAMETERS + 3],
-            sequence_length: 0,
-        }
+        let prefix = [b'['].into_iter().chain(bytes).chain(*b"] ").collect();
+        let (text, sequence) = (ArrayVec::new(), ArrayVec::new());
+        Self { prefix, text, at: 0, mode: Mode::Plain, sequence }
     }
 
     /// What stands before each of the VM's lines: its name in brackets, and a blank.
     pub fn prefix(&self) -> &[u8] {
-        self.prefix.get(..self.prefix_length).unwrap_or_default()
+        &self.prefix
     }
 
     /// The VM's name, as it is shown.
     pub fn name(&self) -> &[u8] {
-        self.prefix().get(1..self.prefix_length.saturating_sub(2)).unwrap_or_default()
+        self.prefix.get(1..self.prefix.len().saturating_sub(2)).unwrap_or_default()
     }
 
     /// The row's text.
     pub fn text(&self) -> &[u8] {
-        self.text.get(..self.length).unwrap_or_default()
+        &self.text
     }
 
     /// How far left of the text's end the cursor is.
     pub fn back(&self) -> usize {
-        self.length.saturating_sub(self.at)
+        self.text.len().saturating_sub(self.at)
     }
 
     /// What [`Step::Pass`] passes.
     pub fn sequence(&self) -> &[u8] {
-        self.sequence.get(..self.sequence_length).unwrap_or_default()
+        &self.sequence
     }
 
     /// The line is complete: takes the blanks away by which an editor has wiped out what stood to
     /// the right of the cursor.
     pub fn complete(&mut self) {
-        let (kept, wiped) = self.text().split_at_checked(self.at).unwrap_or_default();
-        self.length = kept.len() + wiped.trim_ascii_end().len();
+        let (kept, wiped) = self.text.split_at_checked(self.at).unwrap_or_default();
+        self.text.truncate(kept.len() + wiped.trim_ascii_end().len());
     }
 
     /// Starts the next line.
     pub fn clear(&mut self) {
-        self.length = 0;
+        self.text.clear();
         self.at = 0;
     }
 
@@ -148,18 +137,16 @@ impl Line {
             (Mode::Text, _) | (Mode::Intermediate, ..0x30) => {}
             (Mode::Escape, b'[') => {
                 self.mode = Mode::Control;
-                self.sequence_length = 0;
-                self.keep(0x1b);
-                self.keep(b'[');
+                self.sequence = b"\x1b[".iter().copied().collect();
             }
             (Mode::Escape, b']' | b'P' | b'X' | b'^' | b'_') => self.mode = Mode::Text,
             (Mode::Escape, ..0x30) => self.mode = Mode::Intermediate,
-            (Mode::Control, 0x20..0x40) => self.keep(byte),
+            (Mode::Control, 0x20..0x40) => drop(self.sequence.try_push(byte)),
             (Mode::Control, 0x40..0x7f) => {
                 self.mode = Mode::Plain;
-                let room = self.sequence_length < self.sequence.len();
-                self.keep(byte);
-                return if room { self.control_sequence(byte) } else { Step::Nothing };
+                if self.sequence.try_push(byte).is_ok() {
+                    return self.control_sequence(byte);
+                }
             }
             (Mode::Escape | Mode::Intermediate | Mode::Control, _) => self.mode = Mode::Plain,
         }
@@ -174,7 +161,7 @@ impl Line {
         if byte == b'\n' {
             return Step::End;
         }
-        if !live && self.length > 0 {
+        if !live && !self.text.is_empty() {
             return Step::EndBefore;
         }
         self.at = 0;
@@ -200,8 +187,8 @@ impl Line {
             b'\t' => self.forward(TAB - self.at % TAB),
             b' '..=b'~' => self.write(byte),
             0x80.. => {
-                let before = self.at.checked_sub(1).and_then(|at| self.text().get(at));
-                let after = self.text().get(self.at + 1);
+                let before = self.at.checked_sub(1).and_then(|at| self.text.get(at));
+                let after = self.text.get(self.at + 1);
                 let paired = before.is_some_and(|before| is_c1(*before, byte))
                     || after.is_some_and(|after| is_c1(byte, *after));
                 self.write(if paired { b'?' } else { byte })
@@ -215,36 +202,32 @@ impl Line {
         Step::Nothing
     }
 
-    fn keep(&mut self, byte: u8) {
-        if let Some(slot) = self.sequence.get_mut(self.sequence_length) {
-            *slot = byte;
-            self.sequence_length += 1;
-        }
-    }
-
+    /// Writes at the cursor, which is not at [`MAX`].
     #[inline]
     fn write(&mut self, byte: u8) -> Step {
-        if let Some(slot) = self.text.get_mut(self.at) {
-            *slot = byte;
-            self.at += 1;
-            self.length = self.length.max(self.at);
+        match self.text.get_mut(self.at) {
+            Some(slot) => *slot = byte,
+            None => drop(self.text.try_push(byte)),
         }
+        self.at += 1;
         Step::Echo(byte)
     }
 
     /// Moves the cursor right, over what is there or over blanks.
     fn forward(&mut self, columns: usize) -> Step {
         self.at = self.at.saturating_add(columns).min(MAX);
-        if let Some(gap) = self.text.get_mut(self.length..self.at) {
-            gap.fill(b' ');
-        }
-        self.length = self.length.max(self.at);
+        self.pad(self.at);
         Step::Redraw
+    }
+
+    /// Adds blanks until the text is as long as said, as far as there is room.
+    fn pad(&mut self, length: usize) {
+        while self.text.len() < length && self.text.try_push(b' ').is_ok() {}
     }
 
     /// A control sequence is complete (ECMA-48, 8.3).
     fn control_sequence(&mut self, last: u8) -> Step {
-        let parameters = self.sequence().get(2..self.sequence_length.saturating_sub(1));
+        let parameters = self.sequence.get(2..self.sequence.len().saturating_sub(1));
         let parameters = parameters.unwrap_or_default();
         let plain = parameters.iter().all(|byte| matches!(byte, b'0'..=b';'));
         let digits = parameters.iter().take_while(|byte| byte.is_ascii_digit());
@@ -261,7 +244,7 @@ impl Line {
             b'D' => self.at = self.at.saturating_sub(count),
             b'C' => return self.forward(count),
             // EL, ED: of what is below and above this row nothing is ours.
-            b'K' | b'J' if number == 0 => self.length = self.at,
+            b'K' | b'J' if number == 0 => self.text.truncate(self.at),
             b'K' | b'J' if number == 2 => self.clear(),
             b'P' => self.delete(count),
             b'@' => self.insert(count),
@@ -273,12 +256,12 @@ impl Line {
     /// DCH: what is right of the cursor moves left.
     fn delete(&mut self, count: usize) {
         let count = count.min(self.back());
-        if let Some(rest) = self.text.get_mut(self.at..self.length) {
+        if let Some(rest) = self.text.get_mut(self.at..) {
             rest.rotate_left(count.min(rest.len()));
         }
-        self.length = self.length.saturating_sub(count);
+        self.text.truncate(self.text.len().saturating_sub(count));
         // What meets at the cursor now.
-        let before = self.at.checked_sub(1).and_then(|at| self.text().get(at).copied());
+        let before = self.at.checked_sub(1).and_then(|at| self.text.get(at).copied());
         if let (Some(before), Some(after)) = (before, self.text.get_mut(self.at))
             && is_c1(before, *after)
         {
@@ -289,8 +272,8 @@ impl Line {
     /// ICH: what is right of the cursor moves right; what leaves the row is lost.
     fn insert(&mut self, count: usize) {
         let count = count.min(MAX.saturating_sub(self.at));
-        self.length = self.length.saturating_add(count).min(MAX);
-        if let Some(rest) = self.text.get_mut(self.at..self.length) {
+        self.pad(self.text.len() + count);
+        if let Some(rest) = self.text.get_mut(self.at..) {
             rest.rotate_right(count.min(rest.len()));
             rest.iter_mut().take(count).for_each(|byte| *byte = b' ');
         }

@@ -2,14 +2,16 @@
 
 use core::fmt;
 
+use arrayvec::ArrayVec;
+
 use super::line::MAX;
 
 /// Takes a record's text and gives it out in lines, each with the same head: at each line end, and
 /// where a line gets too long.
 pub struct Record<F: FnMut(&[u8])> {
-    line: [u8; MAX],
+    line: ArrayVec<u8, MAX>,
+    /// Length of the head.
     head: usize,
-    length: usize,
     /// A line that has to be given out even if it is empty.
     open: bool,
     sink: F,
@@ -18,9 +20,9 @@ pub struct Record<F: FnMut(&[u8])> {
 impl<F: FnMut(&[u8])> Record<F> {
     /// A record whose lines begin with `head` and a colon, and go to `sink`.
     pub fn new(head: &str, sink: F) -> Self {
-        let mut this = Self { line: [0; MAX], head: 0, length: 0, open: true, sink };
+        let mut this = Self { line: ArrayVec::new(), head: 0, open: true, sink };
         head.chars().chain(": ".chars()).for_each(|c| this.push(c));
-        this.head = this.length;
+        this.head = this.line.len();
         this
     }
 
@@ -36,19 +38,16 @@ impl<F: FnMut(&[u8])> Record<F> {
         let c = if c.is_control() { '?' } else { c };
         let mut bytes = [0; 4];
         let bytes = c.encode_utf8(&mut bytes).as_bytes();
-        if self.length + bytes.len() > MAX {
+        if self.line.try_extend_from_slice(bytes).is_err() {
             self.flush();
-        }
-        if let Some(room) = self.line.get_mut(self.length..self.length + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.length += bytes.len();
+            let _ = self.line.try_extend_from_slice(bytes);
         }
         self.open = true;
     }
 
     fn flush(&mut self) {
-        (self.sink)(self.line.get(..self.length).unwrap_or_default());
-        self.length = self.head;
+        (self.sink)(&self.line);
+        self.line.truncate(self.head);
         self.open = false;
     }
 }

@@ -23,9 +23,7 @@ impl<const N: usize> Ring<N> {
     };
 
     /// An empty one.
-    pub const fn new() -> Self {
-        Self { bytes: [0; N], head: 0, committed: 0, tail: 0, torn: false }
-    }
+    pub const EMPTY: Self = Self { bytes: [0; N], head: 0, committed: 0, tail: 0, torn: false };
 
     /// Adds `bytes` to the transaction.
     #[inline]
@@ -82,11 +80,5 @@ impl<const N: usize> Ring<N> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.head == self.committed
-    }
-}
-
-impl<const N: usize> Default for Ring<N> {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -37,9 +37,7 @@ pub struct Screen<const N: usize> {
 
 impl<const N: usize> Screen<N> {
     /// An empty row.
-    pub const fn new() -> Self {
-        Self { out: Ring::new(), row: Row::Clear, styled: false, lost: 0 }
-    }
+    pub const EMPTY: Self = Self { out: Ring::EMPTY, row: Row::Clear, styled: false, lost: 0 };
 
     /// `line` was shown and still is if `byte` is added.
     #[inline]
@@ -57,10 +55,7 @@ impl<const N: usize> Screen<N> {
     pub fn show(&mut self, line: &Line) {
         self.erase();
         self.put_partial(line);
-        if self.out.commit() {
-            self.row = Row::Live;
-            self.styled = false;
-        } else if self.row == Row::Live {
+        if !self.commit(Row::Live) && self.row == Row::Live {
             self.row = Row::Stale;
         }
     }
@@ -84,10 +79,7 @@ impl<const N: usize> Screen<N> {
         }
         self.plain();
         self.out.put(b"\r\n");
-        if self.out.commit() {
-            self.row = Row::Clear;
-            self.styled = false;
-        } else {
+        if !self.commit(Row::Clear) {
             self.row = Row::Stale;
             self.lost = self.lost.saturating_add(1);
         }
@@ -96,10 +88,7 @@ impl<const N: usize> Screen<N> {
     /// Takes away what is in the row.
     pub fn hide(&mut self) {
         self.erase();
-        if self.out.commit() {
-            self.row = Row::Clear;
-            self.styled = false;
-        } else {
+        if !self.commit(Row::Clear) {
             self.row = Row::Stale;
         }
     }
@@ -107,20 +96,15 @@ impl<const N: usize> Screen<N> {
     /// Shows a whole line, `head` and the parts of `text`, and then `partial`.
     pub fn line(&mut self, head: &[u8], text: &[&[u8]], partial: Option<&Line>) {
         self.erase();
-        if self.lost > 0 {
-            self.put_lost();
-        }
-        self.put_line(head, text);
+        self.put_lost();
+        self.out.put(head);
+        text.iter().for_each(|part| self.out.put(part));
+        self.out.put(b"\r\n");
         if let Some(line) = partial {
             self.put_partial(line);
         }
-        if self.out.commit() {
-            self.row = if partial.is_some() { Row::Live } else { Row::Clear };
-            self.styled = false;
-            self.lost = 0;
-        } else {
-            self.lost = self.lost.saturating_add(1);
-        }
+        let row = if partial.is_some() { Row::Live } else { Row::Clear };
+        self.lost = if self.commit(row) { 0 } else { self.lost.saturating_add(1) };
     }
 
     /// There is room again: says how many lines were lost, if any, and shows `partial`, if it
@@ -129,15 +113,14 @@ impl<const N: usize> Screen<N> {
         if self.lost > 0 {
             self.erase();
             self.put_lost();
-            if self.out.commit() {
-                self.row = Row::Clear;
-                self.styled = false;
+            if self.commit(Row::Clear) {
                 self.lost = 0;
             }
         }
-        match partial {
-            Some(line) if self.row != Row::Live => self.show(line),
-            _ => {}
+        if let Some(line) = partial
+            && self.row != Row::Live
+        {
+            self.show(line);
         }
     }
 
@@ -154,23 +137,20 @@ impl<const N: usize> Screen<N> {
         }
     }
 
-    fn put_line(&mut self, head: &[u8], text: &[&[u8]]) {
-        self.out.put(head);
-        text.iter().for_each(|part| self.out.put(part));
-        self.out.put(b"\r\n");
+    fn put_lost(&mut self) {
+        if self.lost > 0 {
+            self.out.put(OWN);
+            self.out.put(b"WARN: console: ");
+            self.put_number(self.lost);
+            self.out.put(b" lines lost\r\n");
+        }
     }
 
-    fn put_lost(&mut self) {
-        // usize::MAX has 20 digits.
-        let mut digits = [b'0'; 20];
-        let mut rest = self.lost;
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
+    fn put_number(&mut self, number: usize) {
+        if number > 9 {
+            self.put_number(number / 10);
         }
-        let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
-        let digits = digits.get(zeros..).unwrap_or_default();
-        self.put_line(OWN, &[b"WARN: console: ", digits, b" lines lost"]);
+        self.out.put(&[b'0' + (number % 10) as u8]);
     }
 
     fn plain(&mut self) {
@@ -184,5 +164,14 @@ impl<const N: usize> Screen<N> {
         if self.row != Row::Clear {
             self.out.put(ERASE);
         }
+    }
+
+    /// Ends what was put; if it fits, the row is `row` now, without colours.
+    fn commit(&mut self, row: Row) -> bool {
+        let fits = self.out.commit();
+        if fits {
+            (self.row, self.styled) = (row, false);
+        }
+        fits
     }
 }

@@ -6,22 +6,14 @@ use core::arch::asm;
 use aarch64_cpu::registers::{ID_AA64DFR0_EL1, MDSCR_EL1};
 use tock_registers::interfaces::{Readable, Writeable};
 
-/// The four groups of numbered registers, by `op2` of their encoding (op0=2, op1=0, CRn=0, CRm=n).
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the registers' names")]
-pub enum Group {
-    Bvr = 4,
-    Bcr = 5,
-    Wvr = 6,
-    Wcr = 7,
-}
+use crate::exit::esr::SysReg;
 
 /// The debug state of a vCPU.
 #[derive(Default)]
 pub struct Debug {
     /// MDSCR_EL1.
     mdscr: u64,
-    /// DBGBVR, DBGBCR, DBGWVR, DBGWCR by number.
+    /// DBGBVR, DBGBCR, DBGWVR, DBGWCR (the groups 0 to 3), each by number.
     numbered: [[u64; 16]; 4],
     /// OSLSR_EL1.OSLK; a CPU out of reset has it set, and guests that know it clear it.
     pub os_lock: bool,
@@ -56,10 +48,29 @@ fn write(group: usize, number: usize, value: u64) {
     }
 }
 
-/// Numbers of breakpoints and watchpoints that this CPU has.
-fn counts() -> (usize, usize) {
-    let dfr0 = ID_AA64DFR0_EL1.get();
-    (((dfr0 >> 12) & 0xf) as usize + 1, ((dfr0 >> 20) & 0xf) as usize + 1)
+/// Whether this CPU has register `number` of a group: ID_AA64DFR0_EL1 tells in bits 15:12 how many
+/// breakpoints there are, less one, and in bits 23:20 how many watchpoints.
+fn exists(group: usize, number: usize) -> bool {
+    let counts = ID_AA64DFR0_EL1.get() >> if group < 2 { 12 } else { 20 };
+    number <= (counts & 0xf) as usize
+}
+
+/// Group and number of a register, if it is a numbered one that this CPU has: op0=2, op1=0, CRn=0,
+/// CRm is the number, and op2 is 4 for the first group.
+fn place(register: SysReg) -> Option<(usize, usize)> {
+    let (group, number) = (register.op2().checked_sub(4)?.into(), register.crm().into());
+    let is_one = (register.op0(), register.op1(), register.crn()) == (2, 0, 0);
+    (is_one && exists(group, number)).then_some((group & 3, number & 15))
+}
+
+/// Fills this pCPU's numbered registers, and MDSCR_EL1.
+fn fill(values: &[[u64; 16]; 4], mdscr: u64) {
+    for (group, values) in values.iter().enumerate() {
+        for (number, value) in values.iter().enumerate().filter(|(n, _)| exists(group, *n)) {
+            write(group, number, *value);
+        }
+    }
+    MDSCR_EL1.set(mdscr);
 }
 
 impl Debug {
@@ -75,78 +86,41 @@ impl Debug {
         self.refresh();
     }
 
-    /// The guest reads a numbered register; those that the CPU lacks read as 0 and are UNDEFINED
-    /// to the caller.
-    pub fn read(&self, group: Group, number: usize) -> Option<u64> {
-        self.exists(group, number).then(|| self.numbered[group as usize - 4][number & 15])
+    /// The guest reads a numbered register; `None` if this isn't one that the CPU has.
+    pub fn read(&self, register: SysReg) -> Option<u64> {
+        place(register).map(|(group, number)| self.numbered[group][number])
     }
 
-    /// The guest writes a numbered register.
-    pub fn write(&mut self, group: Group, number: usize, value: u64) -> Option<()> {
-        if !self.exists(group, number) {
-            return None;
-        }
+    /// The guest writes a numbered register; `None` as for [`Self::read`].
+    pub fn write(&mut self, register: SysReg, value: u64) -> Option<()> {
+        let (group, number) = place(register)?;
         // HMC, bit 13 of a control register, would reach for EL2; SSC likewise.
-        let value =
-            if matches!(group, Group::Bcr | Group::Wcr) { value & !(7 << 13) } else { value };
-        self.numbered[group as usize - 4][number & 15] = value;
+        let is_control = group & 1 == 1;
+        self.numbered[group][number] = if is_control { value & !(7 << 13) } else { value };
         self.refresh();
         Some(())
     }
 
-    fn exists(&self, group: Group, number: usize) -> bool {
-        let (breakpoints, watchpoints) = counts();
-        number < if matches!(group, Group::Bvr | Group::Bcr) { breakpoints } else { watchpoints }
-    }
-
     /// After a write by the guest that runs on this pCPU.
     fn refresh(&mut self) {
-        let was = self.in_use;
+        self.put();
         self.in_use = self.mdscr & ENABLES != 0;
-        if self.in_use {
-            self.load();
-        } else if was {
-            self.in_use = true;
-            self.put();
-            self.in_use = false;
-        }
+        self.load();
     }
 
     /// The vCPU is loaded.
     #[inline(always)]
     pub fn load(&self) {
         if self.in_use {
-            self.load_registers();
+            fill(&self.numbered, self.mdscr);
         }
-    }
-
-    fn load_registers(&self) {
-        let (breakpoints, watchpoints) = counts();
-        for (group, values) in self.numbered.iter().enumerate() {
-            let count = if group < 2 { breakpoints } else { watchpoints };
-            for (number, value) in values.iter().enumerate().take(count) {
-                write(group, number, *value);
-            }
-        }
-        MDSCR_EL1.set(self.mdscr);
     }
 
     /// The vCPU is put: nothing of it stays enabled.
     #[inline(always)]
     pub fn put(&self) {
         if self.in_use {
-            for number in 0..16 {
-                let (breakpoints, watchpoints) = counts();
-                if number < breakpoints {
-                    write(1, number, 0);
-                    write(0, number, 0);
-                }
-                if number < watchpoints {
-                    write(3, number, 0);
-                    write(2, number, 0);
-                }
-            }
-            MDSCR_EL1.set(0);
+            fill(&[[0; 16]; 4], 0);
         }
     }
 }

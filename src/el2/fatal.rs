@@ -33,7 +33,7 @@ static REPORTER: AtomicU32 = AtomicU32::new(0);
 /// An exception taken from EL2 to EL2: none is ever expected.
 pub extern "C" fn exception(kind: u64, frame: &FatalFrame) -> ! {
     enter();
-    let mut out = Emergency::new();
+    let mut out = Emergency::seize();
     let name = KINDS.get(kind as usize & 3).unwrap_or(&"");
     let stack = if kind < 4 { "SP_EL0" } else { "SP_EL2" };
     let _ = writeln!(out, "ERROR: {name} at EL2 itself (from {stack}), on pCPU {}", id());
@@ -59,7 +59,7 @@ pub extern "C" fn exception(kind: u64, frame: &FatalFrame) -> ! {
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     enter();
-    let mut out = Emergency::new();
+    let mut out = Emergency::seize();
     let _ = writeln!(out, "ERROR: panic on pCPU {}: {}", id(), info.message());
     if let Some(location) = info.location() {
         let _ = writeln!(out, "  at {location}");

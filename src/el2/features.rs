@@ -24,8 +24,6 @@ pub struct Features {
     pub ras: bool,
     /// How many ICH_AP0Rn_EL2 there are: 1, 2 or 4, by ICH_VTR_EL2.PREbits.
     pub active_registers: u32,
-    /// Any of the registers of [`super::state::Untrappable`].
-    pub untrappable: bool,
 }
 
 /// ID registers by CRm × 8 + op2 (op0=3, op1=0, CRn=0), as guests read them.
@@ -35,14 +33,8 @@ static FIRST: AtomicBool = AtomicBool::new(true);
 static FEATURES: Once<Features> = Once::new();
 
 /// Nothing: what [`features`] says before [`init`].
-static NONE: Features = Features {
-    pauth: false,
-    tpidr2: false,
-    scxtnum: false,
-    ras: false,
-    active_registers: 1,
-    untrappable: false,
-};
+static NONE: Features =
+    Features { pauth: false, tpidr2: false, scxtnum: false, ras: false, active_registers: 1 };
 
 /// This machine's features.
 #[inline(always)]
@@ -172,7 +164,6 @@ pub fn init() {
         scxtnum,
         ras,
         active_registers: 1 << ((ICH_VTR_EL2.get() >> 26 & 7) as u32 + 1).saturating_sub(5),
-        untrappable: tpidr2 || scxtnum,
     });
     for (register, value) in own.iter().enumerate() {
         if !SHOWN.contains(&register) {

@@ -63,7 +63,7 @@ const _: () = assert!(layout::IMAGE.get() == 0xff80_0000_0000);
 
 /// SMC function IDs that the EL3 of this image answers, while it runs under no firmware: poke a
 /// 32-bit register as Secure. The GIC driver needs it to give interrupts to Non-secure Group 1.
-pub const EL3_POKE: u64 = 0xc300_4d5a;
+pub const EL3_POKE: u32 = 0xc300_4d5a;
 
 global_asm!(
     r#"
@@ -272,10 +272,8 @@ boot_tables:
 
 // At the linked address, on the boot stack: zero bss, then Rust.
 at_virtual:
-    adrp    x0, __bss_start
-    add     x0, x0, :lo12:__bss_start
-    adrp    x1, __bss_end
-    add     x1, x1, :lo12:__bss_end
+    ldr     x0, =__bss_start
+    ldr     x1, =__bss_end
 8:  cmp     x0, x1
     b.hs    9f
     stp     xzr, xzr, [x0], #16
@@ -288,8 +286,7 @@ at_virtual:
     mov     x1, x21
     cmp     x20, #1
     b.eq    10f
-    adrp    x2, vectors
-    add     x2, x2, :lo12:vectors
+    ldr     x2, =vectors
     msr     vbar_el2, x2
     msr     tpidr_el2, xzr
     isb
@@ -317,8 +314,7 @@ secondary_virtual:
     mov     x0, x24
     mov     x29, #0
     mov     x30, #0
-    adrp    x2, vectors
-    add     x2, x2, :lo12:vectors
+    ldr     x2, =vectors
     msr     vbar_el2, x2
     mrs     x2, sctlr_el2
     orr     x2, x2, #(1 << 19)          // WXN

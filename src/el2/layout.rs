@@ -27,6 +27,8 @@ pub const DEVICES: Va = IMAGE.wrapping_add(3 * GIB);
 pub const HEAP: Va = IMAGE.wrapping_add(4 * GIB);
 /// The machine's device tree.
 pub const TREE: Va = IMAGE.wrapping_add(8 * GIB);
+/// Its header once more, from which its size is learnt.
+pub const TREE_HEADER: Va = IMAGE.wrapping_add(11 * GIB);
 /// The VM description.
 pub const BLOB: Va = IMAGE.wrapping_add(12 * GIB);
 

@@ -1,10 +1,8 @@
 //! Spin locks with an order. A pCPU takes locks in rising rank only; debug builds assert it, so
 //! that a deadlock which would need bad luck is found by any run that takes the two locks at all.
 
-use core::ops::{Deref, DerefMut};
-
-use spin::RelaxStrategy;
-use spin::mutex::{SpinMutex, SpinMutexGuard};
+use lock_api::{GuardNoSend, Mutex, RawMutex};
+use spin::{RelaxStrategy, mutex::SpinMutex};
 
 use super::cache;
 
@@ -31,7 +29,10 @@ pub mod rank {
 
 /// A value behind a spin lock of rank `RANK`. EL2 runs with interrupts masked, so whoever holds it
 /// is not interrupted.
-pub struct Lock<T, const RANK: u32>(SpinMutex<T, Yield>);
+pub type Lock<T, const RANK: u32> = Mutex<Ranked<RANK>, T>;
+
+/// The lock itself, which looks after the order.
+pub struct Ranked<const RANK: u32>(SpinMutex<(), Yield>);
 
 /// What to do while waiting. Where an emulator runs all CPUs in turns, only YIELD hands the turn
 /// to the one that holds the lock; with `spin`'s own choice, an ISB, it is waited out.
@@ -44,73 +45,53 @@ impl RelaxStrategy for Yield {
     }
 }
 
-/// The lock, held.
-pub struct Held<'a, T, const RANK: u32>(SpinMutexGuard<'a, T, Yield>);
+// SAFETY: it is the spin lock in it that is taken and given back; ranks are no more than asserted.
+unsafe impl<const RANK: u32> RawMutex for Ranked<RANK> {
+    const INIT: Self = Self(SpinMutex::INIT);
 
-impl<T, const RANK: u32> Lock<T, RANK> {
-    /// A lock around `value`.
-    pub const fn new(value: T) -> Self {
-        Self(SpinMutex::new(value))
-    }
+    type GuardMarker = GuardNoSend;
 
-    /// Takes the lock, waiting for it.
     #[inline(always)]
-    pub fn lock(&self) -> Held<'_, T, RANK> {
+    fn lock(&self) {
         #[cfg(debug_assertions)]
         {
             let held = &percpu::this().locks_held;
-            assert!(
-                held.get() >> RANK == 0,
-                "lock order: {:#b} held, wanted rank {RANK}",
-                held.get()
-            );
-            held.set(held.get() | 1 << RANK);
+            let ranks = held.get();
+            assert!(ranks >> RANK == 0, "lock order: {ranks:#b} held, wanted rank {RANK}");
+            held.set(ranks | 1 << RANK);
         }
-        Held(self.0.lock())
+        RawMutex::lock(&self.0);
     }
 
-    /// Takes the value for good, for the end of the machine: when `patience` is at an end, without
-    /// the lock. Asks for nothing that a pCPU in trouble may not have, so ranks aren't looked at.
-    ///
-    /// # Safety
-    /// Whoever still holds the lock then doesn't touch the value any more. Called once.
-    #[expect(clippy::mut_from_ref, reason = "the lock that is never given back")]
-    pub unsafe fn seize(&self, patience: impl Fn() -> bool) -> &mut T {
-        loop {
-            if let Some(guard) = self.0.try_lock() {
-                return SpinMutexGuard::leak(guard);
-            }
-            if !patience() {
-                // SAFETY: as the caller promises.
-                return unsafe { &mut *self.0.as_mut_ptr() };
-            }
-        }
+    /// Without a look at the ranks: see [`seize`].
+    fn try_lock(&self) -> bool {
+        RawMutex::try_lock(&self.0)
     }
-}
 
-impl<T, const RANK: u32> Drop for Held<'_, T, RANK> {
     #[inline(always)]
-    fn drop(&mut self) {
+    unsafe fn unlock(&self) {
         #[cfg(debug_assertions)]
         {
             let held = &percpu::this().locks_held;
             held.set(held.get() & !(1 << RANK));
         }
+        // SAFETY: as the caller promises.
+        unsafe { RawMutex::unlock(&self.0) };
     }
 }
 
-impl<T, const RANK: u32> Deref for Held<'_, T, RANK> {
-    type Target = T;
-
-    #[inline(always)]
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T, const RANK: u32> DerefMut for Held<'_, T, RANK> {
-    #[inline(always)]
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
-    }
+/// Takes a lock's value for good, for the end of the machine: when `patience` is at an end, without
+/// the lock. Asks for nothing that a pCPU in trouble may not have, so ranks aren't looked at.
+///
+/// # Safety
+/// Whoever still holds the lock then doesn't touch the value any more. Called once for each lock.
+pub unsafe fn seize<T, const RANK: u32>(
+    lock: &'static Lock<T, RANK>,
+    patience: impl Fn() -> bool,
+) -> &'static mut T {
+    // SAFETY: it isn't given back.
+    let raw = unsafe { lock.raw() };
+    while !raw.try_lock() && patience() {}
+    // SAFETY: as the caller promises.
+    unsafe { &mut *lock.data_ptr() }
 }

@@ -10,7 +10,7 @@ use spin::Mutex;
 
 use super::layout;
 use super::{cache, percpu};
-use crate::memory::{BLOCK_SIZE, GIB, PAGE_SIZE, Pa, Va};
+use crate::memory::{BLOCK_SIZE, PAGE_SIZE, Pa, Va};
 
 /// What may be done with a range. There is nothing that is both writable and executable, and
 /// SCTLR_EL2.WXN holds it so.
@@ -188,17 +188,22 @@ pub fn unmap(va: Va, length: u64) -> Result<(), MapError> {
     Ok(())
 }
 
+/// Maps the pages in which `[pa, pa + length)` lies, in `area`, with the same offset in a 2 MiB unit
+/// as `pa` has, so that blocks fit; returns where `pa` is.
+pub fn map_bytes(area: Va, pa: Pa, length: u64, access: Access) -> Result<Va, MapError> {
+    let first = pa.align_down(PAGE_SIZE);
+    let pages = pa.offset_in(PAGE_SIZE).saturating_add(length).next_multiple_of(PAGE_SIZE);
+    map(area.wrapping_add(first.offset_in(BLOCK_SIZE)), first, pages, access)?;
+    Ok(area.wrapping_add(pa.offset_in(BLOCK_SIZE)))
+}
+
 /// Maps device registers at the next free place of [`layout::DEVICES`]; returns where `pa` is.
 pub fn map_device(pa: Pa, length: u64) -> Result<Va, MapError> {
     static NEXT: AtomicU64 = AtomicU64::new(layout::DEVICES.get());
-    let first = pa.align_down(PAGE_SIZE);
-    let length = (pa.offset_in(PAGE_SIZE) + length).next_multiple_of(PAGE_SIZE);
-    // A 2 MiB unit of its own for each, with the same offset in it: large frames get blocks.
-    let units = (first.offset_in(BLOCK_SIZE) + length).next_multiple_of(BLOCK_SIZE);
-    let unit = NEXT.fetch_add(units, Ordering::Relaxed);
-    let va = Va::new(unit + first.offset_in(BLOCK_SIZE));
-    map(va, first, length, Access::Device)?;
-    Ok(va.wrapping_add(pa.offset_in(PAGE_SIZE)))
+    // 2 MiB units of its own for each.
+    let units = (pa.offset_in(BLOCK_SIZE) + length).next_multiple_of(BLOCK_SIZE);
+    let area = Va::new(NEXT.fetch_add(units, Ordering::Relaxed));
+    map_bytes(area, pa, length, Access::Device)
 }
 
 unsafe extern "C" {
@@ -330,5 +335,3 @@ pub fn with_window<R>(block: Pa, work: impl FnOnce(Va) -> R) -> Option<R> {
     this.window_open.set(false);
     Some(result)
 }
-
-const _: () = assert!(layout::STACKS.get() == layout::IMAGE.get() + GIB);

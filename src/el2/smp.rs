@@ -1,6 +1,5 @@
-//! Starting the other CPUs, and the calls to whoever is above EL2.
+//! Starting the other CPUs, and the call to this image's own EL3.
 
-use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{cache, mmu};
@@ -66,42 +65,11 @@ pub fn release_from_pen(mpidr: u64, context: u64) {
     cache::sev();
 }
 
-macro_rules! conduit {
-    ($(#[$doc:meta])* $name:ident, $instruction:literal) => {
-        $(#[$doc])*
-        pub fn $name(function: u64, arguments: [u64; 3]) -> i64 {
-            let result: i64;
-            // SAFETY: SMCCC (DEN0028 2.6): the callee may change x0 to x17 and nothing else.
-            unsafe {
-                asm!(
-                    $instruction,
-                    inout("x0") function => result,
-                    inout("x1") arguments[0] => _,
-                    inout("x2") arguments[1] => _,
-                    inout("x3") arguments[2] => _,
-                    out("x4") _, out("x5") _, out("x6") _, out("x7") _, out("x8") _, out("x9") _,
-                    out("x10") _, out("x11") _, out("x12") _, out("x13") _, out("x14") _,
-                    out("x15") _, out("x16") _, out("x17") _,
-                    options(nostack)
-                )
-            };
-            result
-        }
-    };
-}
-
-conduit!(
-    /// A call to EL3.
-    smc, "smc #0"
-);
-conduit!(
-    /// A call to a hypervisor below, where EL2 is itself a guest's.
-    hvc, "hvc #0"
-);
-
 /// Asks this image's own EL3 monitor to write a Secure 32-bit register.
 pub fn el3_poke(register: Pa, value: u32) {
-    smc(super::head::EL3_POKE, [register.get(), value.into(), 0]);
+    let mut arguments = [0; 17];
+    [arguments[0], arguments[1]] = [register.get(), value.into()];
+    smccc::smc64(super::head::EL3_POKE, arguments);
 }
 
 /// Bit n: pCPU n runs.

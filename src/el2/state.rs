@@ -13,8 +13,9 @@ use super::regs::{
     SCXTNUM_EL1, TPIDR2_EL0,
 };
 
+/// Groups of registers, each saved and loaded in the order in which they stand.
 macro_rules! state {
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $register:expr,)* }) => {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $register:expr,)* })*) => {$(
         $(#[$doc])*
         #[repr(C)]
         #[derive(Default)]
@@ -34,7 +35,7 @@ macro_rules! state {
                 $($register.set(self.$field);)*
             }
         }
-    };
+    )*};
 }
 
 state! {
@@ -48,24 +49,35 @@ state! {
         tpidr_el0: TPIDR_EL0, tpidrro_el0: TPIDRRO_EL0, tpidr_el1: TPIDR_EL1,
         csselr: CSSELR_EL1, cntkctl: CNTKCTL_EL1, vmpidr: VMPIDR_EL2,
     }
-}
 
-state! {
+    /// The virtual timer, and the virtual CPU interface's own registers. The list registers belong
+    /// to the vGIC, which folds them back when the vCPU is put.
+    Interrupts {
+        vmcr: ICH_VMCR_EL2, ap0r0: ICH_AP0R0_EL2, ap1r0: ICH_AP1R0_EL2,
+        cntv_cval: CNTV_CVAL_EL0, cntv_ctl: CNTV_CTL_EL0,
+    }
+
+    /// The active priorities of a CPU with 6 bits of preemption; with 5 there is R0 alone.
+    Active6 { ap0r1: ICH_AP0R1_EL2, ap1r1: ICH_AP1R1_EL2, }
+
+    /// And of one with 7.
+    Active7 {
+        ap0r2: ICH_AP0R2_EL2, ap1r2: ICH_AP1R2_EL2, ap0r3: ICH_AP0R3_EL2, ap1r3: ICH_AP1R3_EL2,
+    }
+
     /// Pointer-authentication keys (FEAT_PAuth).
     Keys {
         ia_lo: APIAKEYLO_EL1, ia_hi: APIAKEYHI_EL1, ib_lo: APIBKEYLO_EL1, ib_hi: APIBKEYHI_EL1,
         da_lo: APDAKEYLO_EL1, da_hi: APDAKEYHI_EL1, db_lo: APDBKEYLO_EL1, db_hi: APDBKEYHI_EL1,
         ga_lo: APGAKEYLO_EL1, ga_hi: APGAKEYHI_EL1,
     }
-}
 
-/// What can be neither trapped nor hidden on some CPUs (measured on QEMU's `max`), and so is
-/// switched: nothing passes between VMs.
-#[derive(Default)]
-pub struct Untrappable {
-    tpidr2: u64,
-    scxtnum_el0: u64,
-    scxtnum_el1: u64,
+    /// FEAT_SME's thread pointer. Like the next it can be neither trapped nor hidden on some CPUs
+    /// (measured on QEMU's `max`), and so is switched: nothing passes between VMs.
+    Tpidr2 { el0: TPIDR2_EL0, }
+
+    /// Software context numbers (FEAT_SCXTNUM).
+    Scxtnum { el0: SCXTNUM_EL0, el1: SCXTNUM_EL1, }
 }
 
 impl El1 {
@@ -92,42 +104,16 @@ pub struct Fp {
     fpsr: u64,
 }
 
+/// Stores (ST1) or loads (LD1) all V registers, four at a time.
 macro_rules! v_registers {
     ($op:literal) => {
+        v_registers!($op, "v0.2d-v3.2d" "v4.2d-v7.2d" "v8.2d-v11.2d" "v12.2d-v15.2d"
+            "v16.2d-v19.2d" "v20.2d-v23.2d" "v24.2d-v27.2d" "v28.2d-v31.2d")
+    };
+    ($op:literal, $($four:literal)*) => {
         concat!(
             ".arch_extension fp\n.arch_extension simd\n",
-            $op,
-            " q0, q1, [{v}, #0]\n",
-            $op,
-            " q2, q3, [{v}, #32]\n",
-            $op,
-            " q4, q5, [{v}, #64]\n",
-            $op,
-            " q6, q7, [{v}, #96]\n",
-            $op,
-            " q8, q9, [{v}, #128]\n",
-            $op,
-            " q10, q11, [{v}, #160]\n",
-            $op,
-            " q12, q13, [{v}, #192]\n",
-            $op,
-            " q14, q15, [{v}, #224]\n",
-            $op,
-            " q16, q17, [{v}, #256]\n",
-            $op,
-            " q18, q19, [{v}, #288]\n",
-            $op,
-            " q20, q21, [{v}, #320]\n",
-            $op,
-            " q22, q23, [{v}, #352]\n",
-            $op,
-            " q24, q25, [{v}, #384]\n",
-            $op,
-            " q26, q27, [{v}, #416]\n",
-            $op,
-            " q28, q29, [{v}, #448]\n",
-            $op,
-            " q30, q31, [{v}, #480]\n",
+            $($op, " {{", $four, "}}, [{v}], #64\n",)*
             ".arch_extension nosimd\n.arch_extension nofp\n",
         )
     };
@@ -137,7 +123,9 @@ impl Fp {
     /// Takes the registers from this pCPU. CPTR_EL2.TFP is 0.
     pub fn save(&mut self) {
         // SAFETY: stores into `self.v`, 512 bytes. EL2's own code has no V registers to lose.
-        unsafe { asm!(v_registers!("stp"), v = in(reg) self.v.as_mut_ptr(), options(nostack)) };
+        unsafe {
+            asm!(v_registers!("st1"), v = inout(reg) self.v.as_mut_ptr() => _, options(nostack))
+        };
         self.fpcr = FPCR.get();
         self.fpsr = FPSR.get();
     }
@@ -145,96 +133,32 @@ impl Fp {
     /// Puts them into this pCPU's. CPTR_EL2.TFP is 0.
     pub fn load(&self) {
         // SAFETY: reads `self.v`; the V registers are the guest's.
-        unsafe { asm!(v_registers!("ldp"), v = in(reg) self.v.as_ptr(), options(nostack)) };
+        unsafe { asm!(v_registers!("ld1"), v = inout(reg) self.v.as_ptr() => _, options(nostack)) };
         FPCR.set(self.fpcr);
         FPSR.set(self.fpsr);
     }
 }
 
-/// The virtual timer, and the virtual CPU interface's own registers. The list registers belong to
-/// the vGIC, which folds them back when the vCPU is put.
-#[derive(Default)]
-pub struct Interrupts {
-    /// CNTV_CTL_EL0.
-    pub cntv_ctl: u64,
-    /// CNTV_CVAL_EL0.
-    pub cntv_cval: u64,
-    vmcr: u64,
-    /// ICH_AP0R0_EL2 and ICH_AP1R0_EL2: all there is with 5 bits of preemption.
-    active: [u64; 2],
-    /// ICH_APxR1 to R3_EL2, where the CPU has more bits.
-    active_more: [u64; 6],
-}
-
-impl Interrupts {
-    /// Takes the state from this pCPU, and turns the timer off.
-    pub fn save(&mut self) {
-        self.cntv_ctl = CNTV_CTL_EL0.get();
-        self.cntv_cval = CNTV_CVAL_EL0.get();
-        // Off, so that it can't interrupt whoever runs next.
-        CNTV_CTL_EL0.set(0);
-        self.vmcr = ICH_VMCR_EL2.get();
-        self.active = [ICH_AP0R0_EL2.get(), ICH_AP1R0_EL2.get()];
-        if features().active_registers > 1 {
-            self.save_more();
+/// Calls `save` or `load` of each group of registers that not every CPU has, where this one does.
+macro_rules! optional {
+    ($context:ident.$do:ident()) => {
+        let features = features();
+        if features.active_registers > 1 {
+            $context.active6.$do();
+            if features.active_registers > 2 {
+                $context.active7.$do();
+            }
         }
-    }
-
-    /// Puts the state into this pCPU.
-    pub fn load(&self) {
-        ICH_VMCR_EL2.set(self.vmcr);
-        ICH_AP0R0_EL2.set(self.active[0]);
-        ICH_AP1R0_EL2.set(self.active[1]);
-        if features().active_registers > 1 {
-            self.load_more();
+        if features.pauth {
+            $context.keys.$do();
         }
-        CNTV_CVAL_EL0.set(self.cntv_cval);
-        CNTV_CTL_EL0.set(self.cntv_ctl);
-    }
-
-    #[cold]
-    fn save_more(&mut self) {
-        self.active_more[..2].copy_from_slice(&[ICH_AP0R1_EL2.get(), ICH_AP1R1_EL2.get()]);
-        if features().active_registers > 2 {
-            self.active_more[2..4].copy_from_slice(&[ICH_AP0R2_EL2.get(), ICH_AP1R2_EL2.get()]);
-            self.active_more[4..].copy_from_slice(&[ICH_AP0R3_EL2.get(), ICH_AP1R3_EL2.get()]);
+        if features.tpidr2 {
+            $context.tpidr2.$do();
         }
-    }
-
-    #[cold]
-    fn load_more(&self) {
-        let [a1, b1, a2, b2, a3, b3] = self.active_more;
-        ICH_AP0R1_EL2.set(a1);
-        ICH_AP1R1_EL2.set(b1);
-        if features().active_registers > 2 {
-            ICH_AP0R2_EL2.set(a2);
-            ICH_AP1R2_EL2.set(b2);
-            ICH_AP0R3_EL2.set(a3);
-            ICH_AP1R3_EL2.set(b3);
+        if features.scxtnum {
+            $context.scxtnum.$do();
         }
-    }
-}
-
-impl Untrappable {
-    fn save(&mut self) {
-        if features().tpidr2 {
-            self.tpidr2 = TPIDR2_EL0.get();
-        }
-        if features().scxtnum {
-            self.scxtnum_el0 = SCXTNUM_EL0.get();
-            self.scxtnum_el1 = SCXTNUM_EL1.get();
-        }
-    }
-
-    fn load(&self) {
-        if features().tpidr2 {
-            TPIDR2_EL0.set(self.tpidr2);
-        }
-        if features().scxtnum {
-            SCXTNUM_EL0.set(self.scxtnum_el0);
-            SCXTNUM_EL1.set(self.scxtnum_el1);
-        }
-    }
+    };
 }
 
 /// All that is switched when the vCPU changes.
@@ -250,8 +174,11 @@ pub struct Context {
     pub fp_loaded: bool,
     /// Debug registers.
     pub debug: super::debug::Debug,
+    active6: Active6,
+    active7: Active7,
     keys: Keys,
-    untrappable: Untrappable,
+    tpidr2: Tpidr2,
+    scxtnum: Scxtnum,
 }
 
 impl Context {
@@ -264,12 +191,9 @@ impl Context {
     pub fn save(&mut self) {
         self.el1.save();
         self.interrupts.save();
-        if features().pauth {
-            self.keys.save();
-        }
-        if features().untrappable {
-            self.untrappable.save();
-        }
+        // The timer is off, so that it can't interrupt whoever runs next.
+        CNTV_CTL_EL0.set(0);
+        optional!(self.save());
         self.debug.put();
         if self.fp_loaded {
             self.fp.save();
@@ -282,12 +206,7 @@ impl Context {
     pub fn load(&self) {
         self.el1.load();
         self.interrupts.load();
-        if features().pauth {
-            self.keys.load();
-        }
-        if features().untrappable {
-            self.untrappable.load();
-        }
+        optional!(self.load());
         self.debug.load();
     }
 

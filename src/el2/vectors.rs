@@ -30,6 +30,34 @@ global_asm!(
     r#"
 .section .vectors, "ax"
 
+// x2 to x29 of the frame at `base`; x0, x1 and x30 are at work before and after.
+.macro general op, base
+    \op     x2, x3, [\base, #16]
+    \op     x4, x5, [\base, #32]
+    \op     x6, x7, [\base, #48]
+    \op     x8, x9, [\base, #64]
+    \op     x10, x11, [\base, #80]
+    \op     x12, x13, [\base, #96]
+    \op     x14, x15, [\base, #112]
+    \op     x16, x17, [\base, #128]
+    \op     x18, x19, [\base, #144]
+    \op     x20, x21, [\base, #160]
+    \op     x22, x23, [\base, #176]
+    \op     x24, x25, [\base, #192]
+    \op     x26, x27, [\base, #208]
+    \op     x28, x29, [\base, #224]
+.endm
+
+// What `enter` keeps on the stack for EL2, above the frame's address.
+.macro callee_saved op
+    \op     x29, x30, [sp, #16]
+    \op     x19, x20, [sp, #32]
+    \op     x21, x22, [sp, #48]
+    \op     x23, x24, [sp, #64]
+    \op     x25, x26, [sp, #80]
+    \op     x27, x28, [sp, #96]
+.endm
+
 .macro fatal_entry kind
     .balign 128
     // sp += x0; x0 = old sp; test; undo. As Linux does, since there is no free register.
@@ -67,14 +95,9 @@ global_asm!(
 .balign 2048
 .global vectors
 vectors:
-    fatal_entry 0
-    fatal_entry 1
-    fatal_entry 2
-    fatal_entry 3
-    fatal_entry 4
-    fatal_entry 5
-    fatal_entry 6
-    fatal_entry 7
+    .irp kind, 0, 1, 2, 3, 4, 5, 6, 7
+    fatal_entry \kind
+    .endr
 
     // Synchronous, AArch64: the common case falls through with no branch.
     .balign 128
@@ -82,31 +105,11 @@ vectors:
     mov     x1, #0
 exit_common:
     ldr     x0, [sp, #16]
-    stp     x2, x3, [x0, #16]
-    stp     x4, x5, [x0, #32]
-    stp     x6, x7, [x0, #48]
-    stp     x8, x9, [x0, #64]
-    stp     x10, x11, [x0, #80]
-    stp     x12, x13, [x0, #96]
-    stp     x14, x15, [x0, #112]
-    stp     x16, x17, [x0, #128]
-    stp     x18, x19, [x0, #144]
-    stp     x20, x21, [x0, #160]
-    stp     x22, x23, [x0, #176]
-    stp     x24, x25, [x0, #192]
-    stp     x26, x27, [x0, #208]
-    stp     x28, x29, [x0, #224]
+    general stp, x0
     b       exit_finish
-    .balign 128
-    stp     x0, x1, [sp, #-16]!
-    mov     x1, #1
-    b       exit_common
-    exit_entry 2
-    exit_entry 3
-    exit_entry 0
-    exit_entry 1
-    exit_entry 2
-    exit_entry 3
+    .irp kind, 1, 2, 3, 0, 1, 2, 3
+    exit_entry \kind
+    .endr
 
     .balign 128
 exit_finish:
@@ -117,12 +120,7 @@ exit_finish:
     stp     x30, x2, [x0, #{x30}]
     str     x3, [x0, #{pstate}]
     mov     x0, x1
-    ldp     x29, x30, [sp, #16]
-    ldp     x19, x20, [sp, #32]
-    ldp     x21, x22, [sp, #48]
-    ldp     x23, x24, [sp, #64]
-    ldp     x25, x26, [sp, #80]
-    ldp     x27, x28, [sp, #96]
+    callee_saved ldp
     add     sp, sp, #112
     ret
 
@@ -133,30 +131,12 @@ exit_finish:
 enter:
     sub     sp, sp, #112
     str     x0, [sp]
-    stp     x29, x30, [sp, #16]
-    stp     x19, x20, [sp, #32]
-    stp     x21, x22, [sp, #48]
-    stp     x23, x24, [sp, #64]
-    stp     x25, x26, [sp, #80]
-    stp     x27, x28, [sp, #96]
+    callee_saved stp
     ldp     x30, x2, [x0, #{x30}]
     ldr     x3, [x0, #{pstate}]
     msr     elr_el2, x2
     msr     spsr_el2, x3
-    ldp     x2, x3, [x0, #16]
-    ldp     x4, x5, [x0, #32]
-    ldp     x6, x7, [x0, #48]
-    ldp     x8, x9, [x0, #64]
-    ldp     x10, x11, [x0, #80]
-    ldp     x12, x13, [x0, #96]
-    ldp     x14, x15, [x0, #112]
-    ldp     x16, x17, [x0, #128]
-    ldp     x18, x19, [x0, #144]
-    ldp     x20, x21, [x0, #160]
-    ldp     x22, x23, [x0, #176]
-    ldp     x24, x25, [x0, #192]
-    ldp     x26, x27, [x0, #208]
-    ldp     x28, x29, [x0, #224]
+    general ldp, x0
     ldp     x0, x1, [x0]
     eret
     dsb     nsh                         // nothing is speculated past an ERET
@@ -164,20 +144,7 @@ enter:
 
 // sp = FatalFrame with x0, x1 stored; x0 = kind 0..7; x1 = the interrupted sp, less the frame.
 fatal_common:
-    stp     x2, x3, [sp, #16]
-    stp     x4, x5, [sp, #32]
-    stp     x6, x7, [sp, #48]
-    stp     x8, x9, [sp, #64]
-    stp     x10, x11, [sp, #80]
-    stp     x12, x13, [sp, #96]
-    stp     x14, x15, [sp, #112]
-    stp     x16, x17, [sp, #128]
-    stp     x18, x19, [sp, #144]
-    stp     x20, x21, [sp, #160]
-    stp     x22, x23, [sp, #176]
-    stp     x24, x25, [sp, #192]
-    stp     x26, x27, [sp, #208]
-    stp     x28, x29, [sp, #224]
+    general stp, sp
     add     x1, x1, #{fatal_size}
     mrs     x2, elr_el2
     mrs     x3, spsr_el2

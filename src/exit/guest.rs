@@ -231,6 +231,9 @@ impl Guest {
     }
 
     /// What peers have asked for; whether the vCPU leaves for it.
+    ///
+    /// Not inlined: the run loop would fetch its constants anew after each exit.
+    #[inline(never)]
     pub fn attend(&mut self, bits: u64) -> Next {
         if bits & schedule::NOTICE != 0 {
             self.deliver_interrupts();

@@ -4,7 +4,6 @@ use super::esr::{Esr, SysReg, SysRegAccess, reg};
 use super::guest::{Guest, Next};
 use super::maintenance;
 use crate::device::vgic::SgiRegister;
-use crate::el2::debug::Group;
 use crate::el2::features::id_register;
 use crate::platform::timer;
 use crate::sched::Reason;
@@ -76,11 +75,8 @@ fn read(guest: &mut Guest, register: SysReg) -> Answer {
         reg::CNTP_TVAL_EL0 => state.timer.tval(timer::now()),
         // HCR_EL2.TACR and TID1: the implementer's own, empty here.
         reg::ACTLR_EL1 | reg::REVIDR_EL1 | reg::AIDR_EL1 => 0,
-        _ => match numbered(register) {
-            Some((group, number)) => match state.context.debug.read(group, number) {
-                Some(value) => value,
-                None => return Answer::Undefined,
-            },
+        _ => match state.context.debug.read(register) {
+            Some(value) => value,
             None => return Answer::Undefined,
         },
     })
@@ -122,8 +118,7 @@ fn write(guest: &mut Guest, register: SysReg, value: u64) -> Answer {
             if let Some(answer) = maintenance::translation(guest, register, value) {
                 return answer;
             }
-            let Some((group, number)) = numbered(register) else { return Answer::Undefined };
-            if guest.state.context.debug.write(group, number, value).is_none() {
+            if guest.state.context.debug.write(register, value).is_none() {
                 return Answer::Undefined;
             }
         }
@@ -144,17 +139,4 @@ fn physical_timer(
     change(&mut guest.state.timer, timer::now());
     guest.physical_timer_changed();
     Answer::Done
-}
-
-/// DBGBVR, DBGBCR, DBGWVR, DBGWCR `n`: op0=2, op1=0, CRn=0, CRm=n, op2=4..7.
-fn numbered(register: SysReg) -> Option<(Group, usize)> {
-    let group = match register.op2() {
-        4 => Group::Bvr,
-        5 => Group::Bcr,
-        6 => Group::Wvr,
-        7 => Group::Wcr,
-        _ => return None,
-    };
-    let place = (register.op0(), register.op1(), register.crn());
-    (place == (2, 0, 0)).then(|| (group, register.crm().into()))
 }

@@ -28,14 +28,6 @@ macro_rules! address {
                 self.0
             }
 
-            /// The address `bytes` further, or `None` past 2^64.
-            pub const fn checked_add(self, bytes: u64) -> Option<Self> {
-                match self.0.checked_add(bytes) {
-                    Some(sum) => Some(Self(sum)),
-                    None => None,
-                }
-            }
-
             /// The address `bytes` further, modulo 2^64.
             pub const fn wrapping_add(self, bytes: u64) -> Self {
                 Self(self.0.wrapping_add(bytes))

@@ -3,7 +3,6 @@
 use core::fmt::Write;
 
 use log::info;
-use spin::Once;
 
 use super::console::{self, Emergency};
 use super::fdt::{Fdt, HEADER_SIZE};
@@ -13,7 +12,7 @@ use super::pl011::Uart;
 use super::{power, psci};
 use crate::el2::{cache, layout, mmu, percpu, smp};
 use crate::memory::frames::FrameAllocator;
-use crate::memory::{BLOCK_SIZE, PAGE_SIZE, Pa, align_up, heap};
+use crate::memory::{BLOCK_SIZE, PAGE_SIZE, Pa, Va, align_up, heap};
 
 /// EL2's own memory, as a part of RAM and within bounds: VMs, vCPUs and stage-2 tables.
 const HEAP_SHARE: u64 = 32;
@@ -22,7 +21,7 @@ const HEAP_MOST: u64 = 64 << 20;
 
 /// Says why the machine isn't fit to run, and ends.
 pub fn give_up(why: impl core::fmt::Display) -> ! {
-    let _ = writeln!(Emergency::new(), "ERROR: {why}");
+    let _ = writeln!(Emergency::seize(), "ERROR: {why}");
     power::off(1)
 }
 
@@ -38,7 +37,7 @@ pub fn must<T, E: core::fmt::Debug>(what: &str, result: Result<T, E>) -> T {
 ///
 /// # Safety
 /// `base` gives the address at which a region's registers can be reached, as device memory.
-unsafe fn voice(tree: &Fdt<'static>, base: impl Fn(Region) -> crate::memory::Va) {
+unsafe fn voice(tree: &Fdt<'static>, base: impl Fn(Region) -> Va) {
     psci::init(Machine::psci(tree).ok().flatten());
     if let Ok(uart) = Machine::console(tree) {
         // SAFETY: as the caller promises; the tree says that it is a PL011.
@@ -46,60 +45,40 @@ unsafe fn voice(tree: &Fdt<'static>, base: impl Fn(Region) -> crate::memory::Va)
     }
 }
 
-/// The bytes of the tree at `va`, by its header, or `None` if there is none.
+/// `length` bytes at `at`.
 ///
 /// # Safety
-/// The first page at `va` is readable; `map` makes the rest so.
-unsafe fn tree_bytes(va: u64, map: impl FnOnce(u64)) -> Option<&'static [u8]> {
-    // SAFETY: as the caller promises: a page is more than a header.
-    let header = unsafe { core::slice::from_raw_parts(va as *const u8, HEADER_SIZE) };
-    let size = Fdt::total_size(header).ok()?;
-    map(size as u64);
-    // SAFETY: mapped just now, read-only, and memory that stays the tree's.
-    Some(unsafe { core::slice::from_raw_parts(va as *const u8, size) })
+/// They are readable, and memory that stays what it is.
+unsafe fn bytes(at: Va, length: usize) -> &'static [u8] {
+    // SAFETY: as the caller promises.
+    unsafe { core::slice::from_raw_parts(at.get() as *const u8, length) }
 }
 
 /// Maps and checks the machine's device tree, and opens the console that it names.
 ///
 /// Without a tree there is nothing to speak through: the CPU sleeps.
 pub fn tree(pa: Pa) -> (Fdt<'static>, Region) {
-    let page = pa.align_down(PAGE_SIZE);
-    let at = layout::TREE.wrapping_add(pa.offset_in(PAGE_SIZE));
-    must("the device tree's map", mmu::map(layout::TREE, page, PAGE_SIZE, mmu::Access::ReadOnly));
-    let mut size = 0;
-    // SAFETY: the first page is mapped; a header that crosses into the next isn't a boot
-    // protocol's tree, which is aligned to 8 bytes at least, and QEMU's to 2 MiB.
-    let bytes = unsafe {
-        tree_bytes(at.get(), |total| {
-            size = total;
-            let end = (at.get() + total).next_multiple_of(PAGE_SIZE);
-            let rest = end - layout::TREE.get() - PAGE_SIZE;
-            let next = layout::TREE.wrapping_add(PAGE_SIZE);
-            let _ = mmu::map(next, page.wrapping_add(PAGE_SIZE), rest, mmu::Access::ReadOnly);
-        })
+    let map = |area, size| {
+        let at = mmu::map_bytes(area, pa, size as u64, mmu::Access::ReadOnly);
+        // SAFETY: mapped just now, read-only, and memory that stays the tree's.
+        unsafe { bytes(must("the device tree's map", at), size) }
     };
-    let Some(Ok(tree)) = bytes.map(Fdt::new) else {
-        loop {
-            cache::wfi();
-        }
-    };
+    let size = must("the device tree", Fdt::total_size(map(layout::TREE_HEADER, HEADER_SIZE)));
+    let tree = must("the device tree", Fdt::new(map(layout::TREE, size)));
     // SAFETY: `map_device` maps as device memory.
-    unsafe { voice(&tree, |region| must("the UART's map", map_device(region))) };
-    (tree, Region { base: pa, size })
-}
-
-fn map_device(region: Region) -> Result<crate::memory::Va, mmu::MapError> {
-    mmu::map_device(region.base, region.size)
+    unsafe { voice(&tree, |uart| must("the UART's map", mmu::map_device(uart.base, uart.size))) };
+    (tree, Region { base: pa, size: size as u64 })
 }
 
 /// The farewell of an image that was entered at EL1: what to change, and off.
-pub fn too_low(tree_pa: u64) -> ! {
+pub fn too_low(tree: u64) -> ! {
     // SAFETY: head.rs's map at EL1 has all memory at its own address; the tree lies in the same
     // GiB as the image, where it is Normal memory, by the boot protocol (512 MiB at most apart).
-    let bytes = unsafe { tree_bytes(tree_pa, |_| ()) };
-    if let Some(Ok(tree)) = bytes.map(Fdt::new) {
+    let bytes = |size| unsafe { bytes(Va::new(tree), size) };
+    let size = Fdt::total_size(bytes(HEADER_SIZE));
+    if let Ok(tree) = size.and_then(|size| Fdt::new(bytes(size))) {
         // SAFETY: and all devices as device memory.
-        unsafe { voice(&tree, |region| crate::memory::Va::new(region.base.get())) };
+        unsafe { voice(&tree, |region| Va::new(region.base.get())) };
     }
     give_up(
         "entered at EL1, wanted EL2: this machine gives no hypervisor level. \
@@ -134,7 +113,7 @@ pub fn init_heap(machine: &Machine<'_>, claimed: &[Region]) -> Region {
 }
 
 /// Gives pCPU `id` its stacks; returns the top of the first.
-pub fn init_stacks(id: usize) -> crate::memory::Va {
+pub fn init_stacks(id: usize) -> Va {
     let pages = mmu::STACKS_SIZE / PAGE_SIZE;
     let Some(memory) = heap::zeroed_pages(pages, PAGE_SIZE) else {
         give_up(format_args!("no memory for the stacks of pCPU {id}"))
@@ -148,44 +127,23 @@ pub fn init_stacks(id: usize) -> crate::memory::Va {
     stack
 }
 
-/// What secondaries need to set up their part of the GIC.
-struct GicFacts {
-    regions: alloc::vec::Vec<Block>,
-    ppis: [u32; 3],
-}
-
-static GIC: Once<GicFacts> = Once::new();
-
-/// Maps the GIC, sets up its distributor, and remembers what each pCPU needs of it.
+/// Maps the GIC, and sets up its distributor.
 pub fn init_gic(machine: &Machine<'_>, ppis: [u32; 3]) {
     let block = |region: &Region| Block {
-        va: must("the GIC's map", map_device(*region)),
+        va: must("the GIC's map", mmu::map_device(region.base, region.size)),
         pa: region.base,
         length: region.size,
     };
-    gic::init_distributor(block(&machine.gic.distributor));
-    let regions = machine.gic.redistributors.iter().map(block).collect();
-    GIC.call_once(|| GicFacts { regions, ppis });
-}
-
-/// Sets up this pCPU's part of the GIC.
-pub fn init_gic_cpu() {
-    if let Some(facts) = GIC.get() {
-        must("the GIC", gic::init_cpu(&facts.regions, &facts.ppis));
-    }
+    let redistributors = machine.gic.redistributors.iter().map(block).collect();
+    gic::init(block(&machine.gic.distributor), redistributors, ppis);
 }
 
 /// The VM description that was handed over, mapped for good: VMs are reloaded from it.
 pub fn description(machine: &Machine<'_>) -> Option<&'static [u8]> {
-    let initrd = machine.initrd?;
-    let start = initrd.base.align_down(PAGE_SIZE);
-    let length = align_up(initrd.end().get(), PAGE_SIZE)?.checked_sub(start.get())?;
-    // The same offset within 2 MiB as in memory, so that blocks fit.
-    let va = layout::BLOB.wrapping_add(start.offset_in(BLOCK_SIZE));
-    must("the VM description's map", mmu::map(va, start, length, mmu::Access::ReadOnly));
-    let at = va.wrapping_add(initrd.base.offset_in(PAGE_SIZE)).get();
+    let Region { base, size } = machine.initrd?;
+    let at = mmu::map_bytes(layout::BLOB, base, size, mmu::Access::ReadOnly);
     // SAFETY: mapped just now, read-only, and no frame for VMs is cut from it.
-    Some(unsafe { core::slice::from_raw_parts(at as *const u8, initrd.size as usize) })
+    Some(unsafe { bytes(must("the VM description's map", at), size as usize) })
 }
 
 /// The frames for VMs: all RAM that is nobody's, in whole frames.

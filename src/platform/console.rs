@@ -9,7 +9,7 @@ use spin::Once;
 use super::pl011::Uart;
 use super::timer;
 use crate::console::{Input, Mux, OWN, Record, Ring};
-use crate::el2::lock::{Lock, rank};
+use crate::el2::lock::{Lock, rank, seize};
 
 /// Bytes that may be on their way to the terminal.
 const OUTPUT: usize = 16 << 10;
@@ -27,8 +27,8 @@ struct Console {
 }
 
 static CONSOLE: Lock<Console, { rank::CONSOLE }> = Lock::new(Console {
-    mux: Mux::new(),
-    keys: Ring::new(),
+    mux: Mux::EMPTY,
+    keys: Ring::EMPTY,
     keys_of: NOBODY,
     begun: false,
     transmitting: false,
@@ -66,9 +66,9 @@ pub fn begin(batch: bool) {
     let mut console = CONSOLE.lock();
     console.mux.set_batch(batch);
     if !batch {
-        console.mux.own_line(
-            b"INFO: console: Ctrl-] ? lists the VMs, Ctrl-] and a digit moves the keyboard",
-        );
+        const HELP: &[u8] =
+            b"INFO: console: Ctrl-] ? lists the VMs, Ctrl-] and a digit moves the keyboard";
+        console.mux.own_line(&[HELP]);
     }
     console.send();
     console.begun = true;
@@ -134,8 +134,8 @@ impl Console {
                     self.keys.put(&[key]);
                     self.keys.commit();
                 }
-                Input::Switched(_) if !self.keys.is_empty() => return true,
-                Input::None | Input::List | Input::NoSuchVm(_) | Input::Switched(_) => {}
+                Input::Switched if !self.keys.is_empty() => return true,
+                Input::None | Input::Switched => {}
             }
         }
         false
@@ -194,7 +194,7 @@ impl log::Log for Logger {
     fn log(&self, record: &log::Record<'_>) {
         let mut lines = Record::new(record.level().as_str(), |line| {
             let mut console = CONSOLE.lock();
-            console.mux.own_line(line);
+            console.mux.own_line(&[line]);
             console.send();
         });
         let _ = fmt::write(&mut lines, *record.args());
@@ -213,8 +213,8 @@ pub struct Emergency {
 }
 
 impl Emergency {
-    /// At the start of a line.
-    pub fn new() -> Self {
+    /// Takes the console away from everybody else.
+    pub fn seize() -> Self {
         if let Some(uart) = UART.get()
             && !SEIZED.swap(true, Ordering::AcqRel)
         {
@@ -247,18 +247,12 @@ fn last_words(uart: &Uart) {
     // SAFETY: this happens once, SEIZED says, and the lock is never given back. If somebody still
     // held it, that was this pCPU on its way into a failure, from which it doesn't come back, or
     // one that has made no progress for longer than any work on the console takes.
-    let console = unsafe { CONSOLE.seize(patience()) };
+    let console = unsafe { seize(&CONSOLE, patience()) };
     console.mux.recover();
     console.send_all(uart);
     for vm in console.mux.vms() {
         console.mux.flush(vm);
         console.send_all(uart);
-    }
-}
-
-impl Default for Emergency {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -5,9 +5,10 @@
 //! virtual timer's stays active until the guest deactivates it through its list register (HW=1),
 //! so that a level that is still up doesn't interrupt again and again.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use alloc::vec::Vec;
 
 use aarch64_cpu::registers::{ICC_SRE_EL2, MPIDR_EL1};
+use spin::Once;
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::el2::regs::{
@@ -65,7 +66,8 @@ pub struct Block {
 
 impl Block {
     fn read(&self, offset: u64) -> u32 {
-        read32(self.va.wrapping_add(offset))
+        // SAFETY: a register of the mapped GIC frames: callers give offsets that are multiples of 4.
+        unsafe { (self.va.wrapping_add(offset).get() as *const u32).read_volatile() }
     }
 
     fn write(&self, offset: u64, value: u32) {
@@ -83,34 +85,31 @@ impl Block {
     }
 }
 
-fn read32(at: Va) -> u32 {
-    // SAFETY: callers give addresses of the mapped GIC frames, 4-byte aligned.
-    unsafe { (at.get() as *const u32).read_volatile() }
-}
-
 fn write32(at: Va, value: u32) {
-    // SAFETY: as above; interrupt configuration touches no memory.
+    // SAFETY: callers give addresses of the mapped GIC frames, 4-byte aligned, and interrupt
+    // configuration touches no memory.
     unsafe { (at.get() as *mut u32).write_volatile(value) }
 }
 
-/// What went wrong with the GIC.
+/// No redistributor is for the CPU with these affinity fields of MPIDR_EL1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum GicError {
-    /// No redistributor has this CPU's affinity.
-    NoRedistributor {
-        /// MPIDR_EL1's affinity fields.
-        mpidr: u64,
-    },
+pub struct NoRedistributor(u64);
+
+/// Where the GIC is, and the PPIs that each pCPU enables.
+struct Gic {
+    distributor: Block,
+    redistributors: Vec<Block>,
+    ppis: [u32; 3],
 }
 
-static DISTRIBUTOR: AtomicU64 = AtomicU64::new(0);
+static GIC: Once<Gic> = Once::new();
 
-/// Sets up the distributor: every SPI Group 1, off, and routed to this CPU.
-pub fn init_distributor(block: Block) {
-    DISTRIBUTOR.store(block.va.get(), Ordering::Relaxed);
+/// Sets up the distributor, every SPI Group 1 and off, and remembers what each pCPU needs.
+pub fn init(distributor: Block, redistributors: Vec<Block>, ppis: [u32; 3]) {
+    let block = &GIC.call_once(|| Gic { distributor, redistributors, ppis }).distributor;
     // Groups off; affinity routing stays as it is (clearing it is UNPREDICTABLE).
     block.write(GICD_CTLR, block.read(GICD_CTLR) & !0b11);
-    wait_for_distributor(&block);
+    wait_for_distributor(block);
     let words = u64::from(block.read(GICD_TYPER) & 0x1f) + 1;
     for word in 1..words {
         block.write(GICD_ICENABLER + 4 * word, !0);
@@ -122,7 +121,7 @@ pub fn init_distributor(block: Block) {
     // In the secure view of a GIC with security, Group 1 Non-secure is enabled by the alias too.
     block.write_secure(GICD_CTLR, 1 << 4 | 1 << 5 | 1 << 1);
     block.write(GICD_CTLR, CTLR_ENABLE);
-    wait_for_distributor(&block);
+    wait_for_distributor(block);
 }
 
 fn wait_for_distributor(block: &Block) {
@@ -131,11 +130,13 @@ fn wait_for_distributor(block: &Block) {
     }
 }
 
-/// Finds this CPU's redistributor, wakes it, and turns on its CPU interface with `ppis` enabled,
-/// and the kick.
-pub fn init_cpu(redistributors: &[Block], ppis: &[u32]) -> Result<(), GicError> {
+/// Finds this CPU's redistributor, wakes it, and turns on its CPU interface with the PPIs enabled,
+/// and the kick. After [`init`].
+pub fn init_cpu() -> Result<(), NoRedistributor> {
     let mpidr = MPIDR_EL1.get() & percpu::AFFINITY;
-    let block = find(redistributors, mpidr).ok_or(GicError::NoRedistributor { mpidr })?;
+    let none = NoRedistributor(mpidr);
+    let gic = GIC.get().ok_or(none)?;
+    let block = find(&gic.redistributors, mpidr).ok_or(none)?;
     percpu::this().redistributor.set(block.va);
     block.write_secure(GICR_WAKER, block.read(GICR_WAKER) & !WAKER_SLEEP);
     while block.read(GICR_WAKER) & WAKER_ASLEEP != 0 {
@@ -147,7 +148,7 @@ pub fn init_cpu(redistributors: &[Block], ppis: &[u32]) -> Result<(), GicError> 
     for word in 0..8 {
         block.write(GICR_IPRIORITYR + 4 * word, PRIORITY * 0x0101_0101);
     }
-    let enabled = ppis.iter().fold(1 << KICK, |bits, ppi| bits | 1u32 << (ppi & 31));
+    let enabled = gic.ppis.iter().fold(1 << KICK, |bits, ppi| bits | 1u32 << (ppi & 31));
     block.write(GICR_ISENABLER0, enabled);
 
     // SRE and Enable: system registers here, and EL1 may have its (virtual) ones.
@@ -186,12 +187,12 @@ fn find(regions: &[Block], mpidr: u64) -> Option<Block> {
 
 /// Enables SPI `intid` and routes it to this CPU.
 pub fn enable_spi(intid: u32) {
-    let base = Va::new(DISTRIBUTOR.load(Ordering::Relaxed));
+    let Some(Gic { distributor, .. }) = GIC.get() else { return };
     let affinity = MPIDR_EL1.get() & percpu::AFFINITY;
-    let route = base.wrapping_add(GICD_IROUTER + 8 * u64::from(intid));
-    write32(route, affinity as u32);
-    write32(route.wrapping_add(4), (affinity >> 32) as u32);
-    write32(base.wrapping_add(GICD_ISENABLER + u64::from(intid / 32) * 4), 1 << (intid % 32));
+    let route = GICD_IROUTER + 8 * u64::from(intid);
+    distributor.write(route, affinity as u32);
+    distributor.write(route + 4, (affinity >> 32) as u32);
+    distributor.write(GICD_ISENABLER + u64::from(intid / 32) * 4, 1 << (intid % 32));
 }
 
 /// Acknowledges the most important pending interrupt, if there is one.

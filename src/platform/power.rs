@@ -17,7 +17,7 @@ pub fn off(status: u32) -> ! {
     while ONCE.swap(true, Ordering::AcqRel) {
         cache::wfi();
     }
-    let mut out = Emergency::new();
+    let mut out = Emergency::seize();
     let _ = writeln!(out, "machine off: status {status}");
     out.finish();
     psci::system_off();

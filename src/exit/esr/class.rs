@@ -98,29 +98,6 @@ impl Ec {
                 | Self::CP14_MRRC
         )
     }
-
-    /// Where ELR_EL2 points when an exception of this class is taken to EL2.
-    ///
-    /// | class | ELR_EL2 (DDI 0487, "Preferred exception return address") |
-    /// |---|---|
-    /// | SVC, HVC | past the instruction: it has been executed, the exception is its effect |
-    /// | SMC, trapped by HCR_EL2.TSC | on the SMC: a trap happens instead of the instruction |
-    /// | WFI/WFE, MSR/MRS, FP, CP15, ERET … trapped | on the instruction, for the same reason |
-    /// | data and instruction aborts, alignment | on the instruction that faulted |
-    /// | PC alignment | the misaligned PC itself |
-    /// | illegal execution state, unknown reason | on the instruction that was not executed |
-    /// | BRK, BKPT, breakpoint, watchpoint | on the instruction |
-    /// | software step | the next instruction to be executed; the stepped one is done |
-    /// | SError, IRQ, FIQ | the first instruction that was not executed: nothing of ours |
-    pub const fn elr_points_at(self) -> ReturnAddress {
-        match self {
-            Self::SVC32 | Self::SVC64 | Self::HVC32 | Self::HVC64 => ReturnAddress::Past,
-            Self::STEP_LOWER | Self::STEP_SAME | Self::SERROR | Self::PROFILING => {
-                ReturnAddress::Interrupted
-            }
-            _ => ReturnAddress::Instruction,
-        }
-    }
 }
 
 impl fmt::Display for Ec {
@@ -128,16 +105,4 @@ impl fmt::Display for Ec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EC {:#04x} {}", self.0, self.name())
     }
-}
-
-/// What ELR_ELx points at after an exception: see [`Ec::elr_points_at`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReturnAddress {
-    /// At the instruction that trapped or faulted. Returning there executes it again; after an
-    /// emulation the hypervisor steps over it ([`crate::exit::pstate::step_over`]).
-    Instruction,
-    /// Past the instruction that asked for the exception.
-    Past,
-    /// At the next instruction to execute. The exception has nothing to do with it.
-    Interrupted,
 }

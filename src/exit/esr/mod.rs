@@ -43,7 +43,7 @@ mod report;
 mod sysreg;
 
 pub use abort::{Abort, Access};
-pub use class::{Ec, ReturnAddress};
+pub use class::Ec;
 pub use fault::Fault;
 pub use report::Report;
 pub use sysreg::{SysReg, SysRegAccess, reg};

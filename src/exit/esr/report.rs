@@ -4,6 +4,9 @@ use core::fmt;
 
 use super::{Abort, Ec, Esr, SysRegAccess};
 
+/// Keys of pointer authentication, by the ISS of [`Ec::PAC_FAIL`].
+const KEYS: [&str; 4] = ["instruction key A", "instruction key B", "data key A", "data key B"];
+
 /// The three registers of an exception, to be printed as one line:
 /// `EC 0x24 data abort from a lower EL: write of 4 bytes from w5 at IPA 0x9000000, translation
 /// fault level 1`. Total: each value of the registers has a line.
@@ -23,9 +26,6 @@ impl fmt::Display for Report {
         let direction = if self.field(6, 6) == 1 { "write" } else { "read" };
         write!(f, "{}", esr.ec())?;
         match esr.ec() {
-            Ec::UNKNOWN | Ec::ILLEGAL_STATE | Ec::SP_ALIGNMENT | Ec::FP_ACCESS | Ec::SVE => Ok(()),
-            Ec::PAUTH | Ec::CP14_LDC | Ec::SMC32 | Ec::VECTOR_CATCH32 => Ok(()),
-            Ec::BREAKPOINT_LOWER | Ec::BREAKPOINT_SAME => Ok(()),
             Ec::WFX => self.wfx(f),
             Ec::CP15_MCR => self.coprocessor(f, 15),
             Ec::CP14_MCR => self.coprocessor(f, 14),
@@ -37,17 +37,8 @@ impl fmt::Display for Report {
                 write!(f, ": #{:#x}", self.field(15, 0))
             }
             Ec::SYSREG => self.sysreg(f),
-            Ec::ERET => f.write_str(match self.field(1, 0) {
-                0 | 1 => ": ERET",
-                2 => ": ERETAA",
-                _ => ": ERETAB",
-            }),
-            Ec::PAC_FAIL => f.write_str(match self.field(1, 0) {
-                0 => ": instruction key A",
-                1 => ": instruction key B",
-                2 => ": data key A",
-                _ => ": data key B",
-            }),
+            Ec::ERET => self.kind(f, ["ERET", "ERET", "ERETAA", "ERETAB"]),
+            Ec::PAC_FAIL => self.kind(f, KEYS),
             Ec::SME => write!(f, ": SMTC {}", self.field(2, 0)),
             Ec::INSTRUCTION_ABORT_LOWER | Ec::INSTRUCTION_ABORT_SAME => self.abort(f, "fetch"),
             Ec::DATA_ABORT_LOWER | Ec::DATA_ABORT_SAME => self.abort(f, direction),
@@ -60,10 +51,12 @@ impl fmt::Display for Report {
             Ec::STEP_LOWER | Ec::STEP_SAME if self.field(24, 24) & self.field(6, 6) == 1 => {
                 f.write_str(": stepped a load-exclusive")
             }
-            Ec::STEP_LOWER | Ec::STEP_SAME => Ok(()),
             Ec::WATCHPOINT_LOWER | Ec::WATCHPOINT_SAME => {
                 write!(f, ": {direction} at VA {far:#x}")
             }
+            Ec::UNKNOWN | Ec::ILLEGAL_STATE | Ec::SP_ALIGNMENT | Ec::FP_ACCESS | Ec::SVE => Ok(()),
+            Ec::PAUTH | Ec::CP14_LDC | Ec::SMC32 | Ec::VECTOR_CATCH32 => Ok(()),
+            Ec::BREAKPOINT_LOWER | Ec::BREAKPOINT_SAME | Ec::STEP_LOWER | Ec::STEP_SAME => Ok(()),
             // Of features that no guest is offered, and unallocated.
             _ => write!(f, ": ISS {:#x}", esr.iss()),
         }
@@ -76,14 +69,14 @@ impl Report {
         self.esr.iss() >> low & ((1 << (high - low + 1)) - 1)
     }
 
+    /// What bits 1:0 of the ISS say.
+    fn kind(&self, f: &mut fmt::Formatter<'_>, kinds: [&str; 4]) -> fmt::Result {
+        write!(f, ": {}", kinds[self.field(1, 0) as usize & 3])
+    }
+
     /// RV, bit 2: Rn holds the time, a value of CNTVCT_EL0, until which WFIT and WFET wait.
     fn wfx(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.field(1, 0) {
-            0 => ": WFI",
-            1 => ": WFE",
-            2 => ": WFIT",
-            _ => ": WFET",
-        })?;
+        self.kind(f, ["WFI", "WFE", "WFIT", "WFET"])?;
         if self.field(2, 2) == 0 {
             return Ok(());
         }

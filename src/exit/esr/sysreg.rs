@@ -89,8 +89,8 @@ impl SysRegAccess {
 
 macro_rules! registers {
     ($($name:ident $op0:literal $op1:literal $crn:literal $crm:literal $op2:literal,)*) => {
-        /// Keys of the registers and instructions that have a handler, and of some that tests and
-        /// the documentation speak of (Arm DDI 0487, "System instruction and register encodings").
+        /// Keys of the registers and instructions that have a handler (Arm DDI 0487, "System
+        /// instruction and register encodings").
         #[allow(missing_docs, reason = "the names are the Arm ARM's")]
         pub mod reg {
             use super::SysReg;
@@ -124,11 +124,7 @@ registers! {
     DBGDTR_EL0 2 3 0 4 0,
     DBGDTRRX_EL0 2 3 0 5 0,
     // Identification.
-    MIDR_EL1 3 0 0 0 0,
     REVIDR_EL1 3 0 0 0 6,
-    MVFR0_EL1 3 0 0 3 0,
-    ID_AA64PFR0_EL1 3 0 0 4 0,
-    CCSIDR_EL1 3 1 0 0 0,
     AIDR_EL1 3 1 0 0 7,
     // Control and translation.
     SCTLR_EL1 3 0 1 0 0,

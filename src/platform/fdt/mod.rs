@@ -29,13 +29,13 @@ mod node;
 mod property;
 mod reg;
 #[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
 mod tests;
 
 pub use error::{FdtError, Found, Odd};
 pub use node::Node;
 pub use property::Property;
+#[cfg(test)]
+pub(crate) use tests::testing;
 
 use fdt_rs::base::DevTree;
 use fdt_rs::base::parse::{DevTreeParseIter, ParsedTok};

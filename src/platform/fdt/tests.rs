@@ -4,8 +4,10 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::testing::{Blob, Tree, cases, spoiled};
 use super::*;
+use testing::{Blob, Tree, cases, spoiled};
+
+pub(crate) mod testing;
 
 /// A tree with something of everything.
 fn sample() -> Tree {

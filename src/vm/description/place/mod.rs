@@ -80,29 +80,18 @@ fn too_many(vm: &VmConfig<'_>, found: usize, most: usize, pcpus: usize) -> Fault
 /// Of the sets of pCPUs that will do it takes the highest, so that the boot pCPU, which is number
 /// 0, stays shared where it can.
 fn seats(dedicated: &[u8], shared: &[u8], all: u8) -> Option<Vec<u8>> {
-    // For each set of n pCPUs, the seat of vCPU n - 1 when the first n vCPUs fill exactly this
-    // set; 0 where they cannot. What is left for the others is a smaller set, known already.
-    let mut last = [0u8; 256];
-    let seat_in = |last: &[u8; 256], set: u8| {
-        let wish = dedicated.get((set.count_ones() as usize).checked_sub(1)?)? & set;
-        let seats = (0..8).rev().map(|pcpu| wish & 1 << pcpu).filter(|seat| *seat != 0);
-        let mut fits = seats.filter(|seat| set == *seat || last[usize::from(set ^ seat)] != 0);
-        fits.next()
-    };
-    for set in 1..=all {
-        last[usize::from(set)] = seat_in(&last, set).unwrap_or(0);
-    }
-    let mut set = (1..=all).rev().find(|set| {
-        let is_filled = last[usize::from(*set)] != 0;
-        let right_size = set.count_ones() as usize == dedicated.len();
-        is_filled && right_size && shared.iter().all(|mask| mask & !set != 0)
-    })?;
-    let mut seats: Vec<u8> = Vec::new();
-    while set != 0 {
-        let seat = last[usize::from(set)];
+    let sets = (1..=all).rev().filter(|set| set.count_ones() as usize == dedicated.len());
+    let mut sets = sets.filter(|set| shared.iter().all(|mask| mask & !set != 0));
+    sets.find_map(|set| fill(set, dedicated))
+}
+
+/// A seat in `set`, which has as many, for each of the `wishes`. Eight are soon tried.
+fn fill(set: u8, wishes: &[u8]) -> Option<Vec<u8>> {
+    let Some((wish, others)) = wishes.split_last() else { return Some(Vec::new()) };
+    let mut fitting = (0..8).rev().map(|pcpu| wish & set & 1 << pcpu).filter(|seat| *seat != 0);
+    fitting.find_map(|seat| {
+        let mut seats = fill(set & !seat, others)?;
         seats.push(seat);
-        set &= !seat;
-    }
-    seats.reverse();
-    Some(seats)
+        Some(seats)
+    })
 }

@@ -136,6 +136,17 @@ proptest! {
         for (seat, wish) in found.iter().flatten().zip(&dedicated) {
             prop_assert!(seat.count_ones() == 1 && seat & wish & all != 0);
         }
+        if let Some(seats) = found {
+            let set = seats.iter().fold(0, |set, seat| set | seat);
+            prop_assert_eq!((seats.len(), set.count_ones() as usize), (dedicated.len(), seats.len()));
+            prop_assert!(shared.iter().all(|mask| mask & !set != 0));
+            let higher = (set..all).map(|below| below + 1).filter(|set| {
+                set.count_ones() as usize == dedicated.len() && can_seat(&dedicated, &[], *set, all)
+            });
+            for set in higher {
+                prop_assert!(shared.iter().any(|mask| mask & !set == 0), "{set:#b} is higher");
+            }
+        }
     }
 
     #[test]

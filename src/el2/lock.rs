@@ -85,6 +85,7 @@ unsafe impl<const RANK: u32> RawMutex for Ranked<RANK> {
 ///
 /// # Safety
 /// Whoever still holds the lock then doesn't touch the value any more. Called once for each lock.
+#[expect(clippy::mut_from_ref, reason = "the lock that is never given back")]
 pub unsafe fn seize<T, const RANK: u32>(
     lock: &'static Lock<T, RANK>,
     patience: impl Fn() -> bool,

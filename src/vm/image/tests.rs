@@ -294,7 +294,7 @@ fn check(vm: &VmConfig<'_>, plan: &LoadPlan<'_>) {
     let parts: Vec<_> = plan.loads.iter().chain(&plan.initrd).copied().chain([tree]).collect();
     for (index, part) in parts.iter().enumerate() {
         assert!(part.ipa.get() >= BASE && part.bytes.len() as u64 <= part.size);
-        assert!(part.ipa.checked_add(part.size).is_some_and(|last| last.get() <= end));
+        assert!(part.ipa.get().checked_add(part.size).is_some_and(|last| last <= end));
         assert!(parts[..index].iter().all(|other| !other.overlaps(part)));
     }
     assert!(plan.entry.is_aligned(4) && plan.tree.is_aligned(PAGE_SIZE));

@@ -25,6 +25,8 @@ fn main() {
     let script = root.join("linker.ld");
     println!("cargo::rerun-if-changed={}", script.display());
     println!("cargo::rustc-link-arg-bins=-T{}", script.display());
+    // The erratum of Cortex-A53: other bare targets of rustc ask for it by themselves.
+    println!("cargo::rustc-link-arg-bins=--fix-cortex-a53-843419");
 
     let guests = root.join("guest");
     println!("cargo::rerun-if-changed={}", guests.display());

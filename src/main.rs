@@ -11,7 +11,7 @@ fn main() {
 
 #[cfg(target_os = "none")]
 mod bare {
-    use log::info;
+    use log::{error, info};
     use mezzanine::el2::percpu::{self, PerCpu};
     use mezzanine::el2::{features, lrs, mmu, smp, traps};
     use mezzanine::exit::{interrupt, run};
@@ -71,8 +71,13 @@ mod bare {
 
     /// What each pCPU sets up for itself.
     fn init_cpu(id: usize) {
-        traps::init();
-        features::init();
+        match features::init() {
+            Ok(first) => traps::init(first),
+            Err(unlike) => {
+                error!("pCPU {id} is left out: {unlike}");
+                smp::leave_out()
+            }
+        }
         must("the GIC", gic::init_cpu());
         lrs::init();
         smp::set_online(id);

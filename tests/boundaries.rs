@@ -27,6 +27,7 @@ const PURE: [&str; 16] = [
     "src/memory/frames",
     "src/memory/stage2",
     "src/platform/cmdline",
+    "src/platform/cpu",
     "src/platform/fdt",
     "src/platform/machine",
     "src/sched",

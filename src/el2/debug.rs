@@ -3,9 +3,10 @@
 
 use core::arch::asm;
 
-use aarch64_cpu::registers::{ID_AA64DFR0_EL1, MDSCR_EL1};
-use tock_registers::interfaces::{Readable, Writeable};
+use aarch64_cpu::registers::MDSCR_EL1;
+use tock_registers::interfaces::Writeable;
 
+use super::features::id_register;
 use crate::exit::esr::SysReg;
 
 /// The debug state of a vCPU.
@@ -48,10 +49,11 @@ fn write(group: usize, number: usize, value: u64) {
     }
 }
 
-/// Whether this CPU has register `number` of a group: ID_AA64DFR0_EL1 tells in bits 15:12 how many
-/// breakpoints there are, less one, and in bits 23:20 how many watchpoints.
+/// Whether every CPU has register `number` of a group: ID_AA64DFR0_EL1, as guests are shown it,
+/// tells in bits 15:12 how many breakpoints there are, less one, and in bits 23:20 how many
+/// watchpoints.
 fn exists(group: usize, number: usize) -> bool {
-    let counts = ID_AA64DFR0_EL1.get() >> if group < 2 { 12 } else { 20 };
+    let counts = id_register(5, 0) >> if group < 2 { 12 } else { 20 };
     number <= (counts & 0xf) as usize
 }
 

@@ -4,6 +4,7 @@
 pub mod at;
 pub mod cache;
 pub mod debug;
+pub mod errata;
 pub mod fatal;
 pub mod features;
 pub mod head;

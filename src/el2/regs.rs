@@ -48,14 +48,26 @@ registers! {
     CNTHP_CVAL_EL2 = "cnthp_cval_el2";
     /// System register trap to EL2.
     HSTR_EL2 = "hstr_el2";
+    /// Extended hypervisor configuration (FEAT_HCX).
+    HCRX_EL2 = "S3_4_C1_C2_2";
+    /// Fine-grained traps of register reads (FEAT_FGT).
+    HFGRTR_EL2 = "S3_4_C1_C1_4";
+    /// Fine-grained traps of register writes.
+    HFGWTR_EL2 = "S3_4_C1_C1_5";
+    /// Fine-grained traps of instructions.
+    HFGITR_EL2 = "S3_4_C1_C1_6";
+    /// Fine-grained traps of debug register reads.
+    HDFGRTR_EL2 = "S3_4_C3_C1_4";
+    /// Fine-grained traps of debug register writes.
+    HDFGWTR_EL2 = "S3_4_C3_C1_5";
+    /// Memory partitioning at EL2 (FEAT_MPAM).
+    MPAM2_EL2 = "S3_4_C10_C5_0";
     /// Syndrome of a virtual SError (FEAT_RAS).
     VSESR_EL2 = "S3_4_C5_C2_3";
+    /// What a guest reads as DISR_EL1 (FEAT_RAS, with HCR_EL2.AMO).
+    VDISR_EL2 = "S3_4_C12_C1_1";
     /// EL0's second thread pointer (FEAT_SME).
     TPIDR2_EL0 = "S3_3_C13_C0_5";
-    /// EL1's software context number (FEAT_SCXTNUM).
-    SCXTNUM_EL1 = "S3_0_C13_C0_7";
-    /// EL0's software context number (FEAT_SCXTNUM).
-    SCXTNUM_EL0 = "S3_3_C13_C0_7";
     /// Pointer authentication key IA, low half (FEAT_PAuth).
     APIAKEYLO_EL1 = "S3_0_C2_C1_0";
     /// Pointer authentication key IA, high half (FEAT_PAuth).
@@ -96,10 +108,6 @@ registers! {
     ICC_CTLR_EL1 = "S3_0_C12_C12_4";
     /// The pCPU's binary point.
     ICC_BPR1_EL1 = "S3_0_C12_C12_3";
-    /// Memory model features 3.
-    ID_AA64MMFR3_EL1 = "S3_0_C0_C7_3";
-    /// Instruction set attributes 2.
-    ID_AA64ISAR2_EL1 = "S3_0_C0_C6_2";
     /// Cache type.
     CTR_EL0 = "ctr_el0";
     /// Size of the block that DC ZVA zeroes.

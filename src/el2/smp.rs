@@ -1,5 +1,6 @@
 //! Starting the other CPUs, and the call to this image's own EL3.
 
+use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{cache, mmu};
@@ -96,7 +97,32 @@ pub fn set_online(id: usize) {
     ONLINE.fetch_or(1 << id, Ordering::Release);
 }
 
+/// A pCPU has been left out.
+static LEFT_OUT: AtomicBool = AtomicBool::new(false);
+
+/// This pCPU takes no part: it sleeps for good. From the moment in which the boot CPU knows, its
+/// stack and its block are the next one's.
+pub fn leave_out() -> ! {
+    let told = LEFT_OUT.as_ptr();
+    // SAFETY: the one store is into the flag; nothing else is touched.
+    unsafe {
+        asm!("stlrb {one:w}, [{told}]", "1: wfi", "b 1b", one = in(reg) 1, told = in(reg) told,
+            options(noreturn, nostack))
+    }
+}
+
+/// Waits for the pCPU that was started as number `id`: whether it runs, or was left out.
+pub fn has_come(id: usize) -> bool {
+    while !is_online(id) {
+        if LEFT_OUT.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        cache::yield_now();
+    }
+    true
+}
+
 /// Whether pCPU `id` runs.
-pub fn is_online(id: usize) -> bool {
+fn is_online(id: usize) -> bool {
     ONLINE.load(Ordering::Acquire) & 1 << id != 0
 }

@@ -9,8 +9,7 @@ use tock_registers::interfaces::{Readable, Writeable};
 use super::features::features;
 use super::regs::{
     APDAKEYHI_EL1, APDAKEYLO_EL1, APDBKEYHI_EL1, APDBKEYLO_EL1, APGAKEYHI_EL1, APGAKEYLO_EL1,
-    APIAKEYHI_EL1, APIAKEYLO_EL1, APIBKEYHI_EL1, APIBKEYLO_EL1, FPCR, FPSR, SCXTNUM_EL0,
-    SCXTNUM_EL1, TPIDR2_EL0,
+    APIAKEYHI_EL1, APIAKEYLO_EL1, APIBKEYHI_EL1, APIBKEYLO_EL1, FPCR, FPSR, TPIDR2_EL0, VDISR_EL2,
 };
 
 /// Groups of registers, each saved and loaded in the order in which they stand.
@@ -76,8 +75,8 @@ state! {
     /// (measured on QEMU's `max`), and so is switched: nothing passes between VMs.
     Tpidr2 { el0: TPIDR2_EL0, }
 
-    /// Software context numbers (FEAT_SCXTNUM).
-    Scxtnum { el0: SCXTNUM_EL0, el1: SCXTNUM_EL1, }
+    /// What EL1 reads and writes as DISR_EL1 (FEAT_RAS).
+    Vdisr { el1: VDISR_EL2, }
 }
 
 impl El1 {
@@ -155,8 +154,8 @@ macro_rules! optional {
         if features.tpidr2 {
             $context.tpidr2.$do();
         }
-        if features.scxtnum {
-            $context.scxtnum.$do();
+        if features.ras {
+            $context.vdisr.$do();
         }
     };
 }
@@ -178,7 +177,7 @@ pub struct Context {
     active7: Active7,
     keys: Keys,
     tpidr2: Tpidr2,
-    scxtnum: Scxtnum,
+    vdisr: Vdisr,
 }
 
 impl Context {

@@ -6,14 +6,19 @@
 //! both for each feature.
 
 use aarch64_cpu::registers::{
-    CNTHCTL_EL2, CPTR_EL2, HCR_EL2, ID_AA64DFR0_EL1, MDCR_EL2, MIDR_EL1, VTCR_EL2, VTTBR_EL2,
+    CNTHCTL_EL2, CPTR_EL2, HCR_EL2, ID_AA64DFR0_EL1, MDCR_EL2, VTCR_EL2, VTTBR_EL2,
 };
 use tock_registers::interfaces::{Readable, Writeable};
 
 use super::cache;
 use super::features::{has_vmid16, ipa_bits, pa_bits};
-use super::regs::{HSTR_EL2, VPIDR_EL2};
+use super::regs::{
+    HCRX_EL2, HDFGRTR_EL2, HDFGWTR_EL2, HFGITR_EL2, HFGRTR_EL2, HFGWTR_EL2, HSTR_EL2, MPAM2_EL2,
+    VPIDR_EL2,
+};
 use crate::memory::stage2;
+use crate::platform::cpu::Cpu;
+use crate::platform::cpu::register::{MMFR0, MMFR1, PFR0, PFR1};
 
 /// One bit or field of a control register.
 struct Bit {
@@ -112,7 +117,7 @@ pub const CPTR_FP: u64 = CPTR & !(1 << 10);
 
 /// MDCR_EL2 (D24.2.100) without HPMN, which the CPU tells.
 #[rustfmt::skip]
-const MDCR: u64 = value(&[
+pub const MDCR: u64 = value(&[
     bit(5, 1),   // TPMCR: PMCR_EL0
     bit(6, 1),   // TPM: all performance monitors: none is offered
     bit(7, 0),   // HPME: nor are EL2's own counters on
@@ -140,9 +145,12 @@ const CNTHCTL: u64 = value(&[
     bit(2, 0),   // EVNTEN: no event stream out of EL2
 ]);
 
+/// MPAM2_EL2 (Arm DDI 0598, 5.3): TRAPMPAM1EL1 and TRAPMPAM0EL1, memory partitioning.
+const MPAM2: u64 = 1 << 49 | 1 << 48;
+
 /// Sets all of it on this pCPU. HCR_EL2 stays as it is for EL2's own running: [`HCR`] is written
 /// when a vCPU is loaded; between guests its bits don't matter to EL2 (E2H=0, TGE=0).
-pub fn init() {
+pub fn init(cpu: &Cpu) {
     HCR_EL2.set(HCR);
     CPTR_EL2.set(CPTR);
     // HPMN: all counters are EL1's to have, as at reset; fewer would make the rest EL2's.
@@ -157,8 +165,24 @@ pub fn init() {
     MDCR_EL2.set(MDCR | counters);
     HSTR_EL2.set(HSTR);
     CNTHCTL_EL2.set(CNTHCTL);
+    // What newer CPUs have beside these holds anything out of reset. A 0 enables nothing for EL1
+    // that isn't said above, and traps what can only be enabled here (D24.2.49, D24.2.62).
+    if cpu.has(MMFR1, 40) {
+        HCRX_EL2.set(0);
+    }
+    if cpu.has(MMFR0, 56) {
+        HFGRTR_EL2.set(0);
+        HFGWTR_EL2.set(0);
+        HFGITR_EL2.set(0);
+        HDFGRTR_EL2.set(0);
+        HDFGWTR_EL2.set(0);
+    }
+    if cpu.has(PFR0, 40) || cpu.has(PFR1, 16) {
+        MPAM2_EL2.set(MPAM2);
+    }
     VTTBR_EL2.set(0);
     VTCR_EL2.set(stage2::vtcr(ipa_bits(), pa_bits(), has_vmid16()));
-    VPIDR_EL2.set(MIDR_EL1.get());
+    // A vCPU moves, and stays what it was.
+    VPIDR_EL2.set(cpu.midr);
     cache::isb();
 }

@@ -157,8 +157,10 @@ pub fn frames(machine: &Machine<'_>, claimed: &[Region; 3], heap: Region) -> Fra
 pub fn start_secondaries(machine: &Machine<'_>) -> usize {
     let boot = percpu::this().mpidr.get();
     let mut running = 1;
+    // One that fails to come leaves its stack to the next.
+    let mut free_stack = None;
     for mpidr in machine.cpus.iter().copied().filter(|mpidr| *mpidr != boot) {
-        let stack = init_stacks(running);
+        let stack = *free_stack.get_or_insert_with(|| init_stacks(running));
         let Some(block) = percpu::block(running) else {
             break;
         };
@@ -170,10 +172,10 @@ pub fn start_secondaries(machine: &Machine<'_>) -> usize {
             log::error!("pCPU {running} (MPIDR {:#x}): CPU_ON failed: {code:?}", mpidr);
             continue;
         }
-        while !smp::is_online(running) {
-            cache::yield_now();
+        if smp::has_come(running) {
+            free_stack = None;
+            running += 1;
         }
-        running += 1;
     }
     must("the identity map", mmu::unmap_identity());
     if machine.cpus_left_out > 0 {

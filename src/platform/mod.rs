@@ -5,6 +5,7 @@ pub mod boot;
 pub mod cmdline;
 #[cfg(target_os = "none")]
 pub mod console;
+pub mod cpu;
 pub mod fdt;
 #[cfg(target_os = "none")]
 pub mod gic;

@@ -8,6 +8,7 @@
 mod bare;
 mod boot;
 mod console;
+mod cpu;
 mod demo;
 mod descriptions;
 mod exits;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         sharing::tests(),
         shares::tests(),
         machines::tests(),
+        cpu::tests(),
         boot::tests(),
         console::tests(),
         descriptions::tests(),

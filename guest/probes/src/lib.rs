@@ -20,6 +20,7 @@
 //! | [`timer`] | both timers, and a clock that loses no tick | `ticks=` |
 //! | [`smp`] | PSCI and interrupts among up to four CPUs | `cycles=` `rounds=` `strict` |
 //! | [`patterns`] | all state that a switch must keep | `seed=` `loops=` |
+//! | [`scan`] | every encoding of a system register | `seed=` `rounds=` `ms=` |
 //! | [`asid`] | one ASID, several CPUs and tables | `loops=` |
 //! | [`uneoi`] | an interrupt that is ended late | `ms=` `rounds=` |
 //! | [`moved`] | counting while being moved | `ms=` `seed=` |
@@ -58,6 +59,7 @@ pub mod pong;
 pub mod reboot;
 pub mod rewrite;
 pub mod rom;
+pub mod scan;
 pub mod serror;
 pub mod setway;
 pub mod smc;

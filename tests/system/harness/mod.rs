@@ -21,8 +21,12 @@ pub type Verdict = Result<(), Failure>;
 pub enum Cpu {
     /// Armv8.0, in order, no VHE.
     A53,
+    /// Armv8.0, no VHE, the first of its line.
+    A57,
     /// Armv8.0, no VHE.
     A72,
+    /// Armv8.2, the line of N1.
+    A76,
     /// Armv8.2: VHE, LSE, RAS.
     N1,
     /// Everything that QEMU has.
@@ -35,7 +39,9 @@ impl Cpu {
     pub fn model(self) -> &'static str {
         match self {
             Cpu::A53 => "cortex-a53",
+            Cpu::A57 => "cortex-a57",
             Cpu::A72 => "cortex-a72",
+            Cpu::A76 => "cortex-a76",
             Cpu::N1 => "neoverse-n1",
             Cpu::Max => "max,pauth-impdef=on",
         }
@@ -57,7 +63,9 @@ impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cpu = match self.cpu {
             Cpu::A53 => "a53",
+            Cpu::A57 => "a57",
             Cpu::A72 => "a72",
+            Cpu::A76 => "a76",
             Cpu::N1 => "n1",
             Cpu::Max => "max",
         };

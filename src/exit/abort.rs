@@ -17,7 +17,7 @@ use crate::platform::console;
 use crate::vm::layout::UART_INTID;
 
 /// A load or store.
-#[inline]
+#[inline(never)]
 pub fn data(guest: &mut Guest, esr: Esr) -> Next {
     let vcpus = guest.vm.vcpus.len();
     let (mut target, mut access, mut ipa);
@@ -198,6 +198,7 @@ fn set_uart_level(guest: &Guest, level: bool) {
 
 /// A fetch.
 #[cold]
+#[inline(never)]
 pub fn instruction(guest: &mut Guest, esr: Esr) -> Next {
     let (abort, at) = (Abort::new(esr), guest.state.frame.pc);
     let ipa = ipa(abort);

@@ -13,11 +13,12 @@ use super::{Exit, abort, call, fault, interrupt, pstate, sysreg, wait};
 pub fn handle(guest: &mut Guest, exit: Exit) -> Next {
     match exit {
         Exit::Synchronous => synchronous(guest, Esr::new(ESR_EL2.get())),
-        Exit::Irq | Exit::Fiq => interrupt::take_all(Some(guest)),
-        Exit::SError => fault::serror(guest, Esr::new(ESR_EL2.get())),
+        _ => asynchronous(guest, exit),
     }
 }
 
+/// Each class has a function of its own, and this is nothing but branches to them: none pays for
+/// the registers that another needs.
 #[inline(always)]
 fn synchronous(guest: &mut Guest, esr: Esr) -> Next {
     match esr.ec() {
@@ -25,10 +26,17 @@ fn synchronous(guest: &mut Guest, esr: Esr) -> Next {
         Ec::SYSREG => sysreg::access(guest, esr),
         Ec::DATA_ABORT_LOWER => abort::data(guest, esr),
         Ec::WFX => wait::wfx(guest, esr),
-        Ec::FP_ACCESS => fp(guest),
         Ec::SMC64 => call::smc(guest, esr),
         Ec::INSTRUCTION_ABORT_LOWER => abort::instruction(guest, esr),
         _ => other(guest, esr),
+    }
+}
+
+#[inline(never)]
+fn asynchronous(guest: &mut Guest, exit: Exit) -> Next {
+    match exit {
+        Exit::SError => fault::serror(guest, Esr::new(ESR_EL2.get())),
+        _ => interrupt::take_all(Some(guest)),
     }
 }
 
@@ -41,9 +49,10 @@ fn fp(guest: &mut Guest) -> Next {
 
 /// The rest: what our traps take from a guest that it was never offered, its own exceptions, and
 /// what can't be.
-#[cold]
+#[inline(never)]
 fn other(guest: &mut Guest, esr: Esr) -> Next {
     match esr.ec() {
+        Ec::FP_ACCESS => fp(guest),
         // Not offered, by CPTR_EL2 and HCR_EL2; AArch32 coprocessors of EL0 likewise.
         Ec::UNKNOWN
         | Ec::SVE

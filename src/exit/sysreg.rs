@@ -21,7 +21,7 @@ pub enum Answer {
 }
 
 /// Emulates one access.
-#[inline]
+#[inline(never)]
 pub fn access(guest: &mut Guest, esr: Esr) -> Next {
     let access = SysRegAccess::new(esr);
     let register = access.register();

@@ -8,6 +8,7 @@ use crate::vm::schedule;
 
 /// WFI blocks the vCPU until an interrupt is deliverable or one of its timers fires; WFE only
 /// gives the pCPU away. Both may end early (D1.7.1, D1.7.2), so nothing goes wrong if they do.
+#[inline(never)]
 pub fn wfx(guest: &mut Guest, esr: Esr) -> Next {
     guest.skip(esr);
     if esr.waits_for_event() {

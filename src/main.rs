@@ -12,6 +12,7 @@ fn main() {
 #[cfg(target_os = "none")]
 mod bare {
     use log::{error, info};
+    use mezzanine::device::trng::Trng;
     use mezzanine::el2::percpu::{self, PerCpu};
     use mezzanine::el2::{features, lrs, mmu, smp, traps};
     use mezzanine::exit::{interrupt, run};
@@ -56,7 +57,8 @@ mod bare {
 
         let blob = boot::description(&machine).unwrap_or(&DEMO.0);
         let frames = boot::frames(&machine, &claimed, heap);
-        vm::start_all(blob, frames, pcpus, &command_line);
+        let random = boot::entropy(&machine).map(Trng::new);
+        vm::start_all(blob, frames, pcpus, &command_line, random);
         smp::open_gate();
         mmu::on_stack(stack, run::pcpu_main)
     }

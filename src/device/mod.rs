@@ -1,11 +1,13 @@
 //! What a guest sees: pure state machines over register reads and writes, and the memory map
 //! in which a guest finds them, which is that of QEMU's `virt` board.
 
+pub mod calls;
 pub mod pl011;
 pub mod psci;
 #[cfg(test)]
 mod tests;
 pub mod timer;
+pub mod trng;
 pub mod vgic;
 
 use crate::memory::Ipa;
@@ -22,6 +24,11 @@ pub const GICR_STRIDE: u64 = 0x2_0000;
 pub const UART_BASE: u64 = 0x0900_0000;
 /// Size of the PL011, in bytes.
 pub const UART_SIZE: u64 = 0x1000;
+
+/// IPA of the page with the vCPUs' stolen time, where QEMU's board has it too.
+pub const STOLEN_TIME_BASE: u64 = 0x090a_0000;
+/// Size of one vCPU's structure in it, in bytes (Arm DEN0057: aligned to 64).
+pub const STOLEN_TIME_STRIDE: u64 = 64;
 
 /// INTID of the PL011: SPI 1.
 pub const UART_INTID: u32 = 33;

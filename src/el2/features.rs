@@ -153,6 +153,28 @@ pub fn init() -> Result<&'static Cpu, Unlike> {
     Ok(first)
 }
 
+/// 32 bytes of RNDRRS, if this CPU has it and it delivers.
+pub fn random() -> Option<[u8; 32]> {
+    // ID_AA64ISAR0_EL1.RNDR, on all pCPUs.
+    if id_register(6, 0) >> 60 == 0 {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for chunk in bytes.chunks_mut(8) {
+        let number = (0..10).find_map(|_| {
+            let (number, failed): (u64, u64);
+            // SAFETY: FEAT_RNG is there. Z is set where there is no entropy at the moment (C6.2).
+            unsafe {
+                asm!("mrs {}, S3_3_C2_C4_1", "cset {}, eq", out(reg) number, out(reg) failed,
+                    options(nomem, nostack))
+            };
+            (failed == 0).then_some(number)
+        })?;
+        chunk.copy_from_slice(&number.to_le_bytes());
+    }
+    Some(bytes)
+}
+
 /// Bits of a physical address on this machine, by ID_AA64MMFR0_EL1.PARange; 48 at most, since
 /// tables are made without LPA2.
 pub fn pa_bits() -> u8 {

@@ -33,10 +33,12 @@ use super::layout;
 /// | 12–13 | TWI, TWE | 0 | WFI and WFE don't go to EL3 |
 /// | 16–17 | APK, API | 1 | pointer authentication isn't trapped to EL3 |
 /// | 18 | EEL2 | 0 | no Secure EL2 |
-/// | 25 | EnSCXT | 1 | SCXTNUM_ELx aren't trapped to EL3: EL2 switches them |
+/// | 25 | EnSCXT | 0 | no SCXTNUM_ELx: guests don't see them |
 /// | 26 | ATA | 0 | no allocation tags: guests don't see MTE |
-/// | 41 | EnTP2 | 1 | nor is TPIDR2_EL0, for the same reason |
-const SCR_EL3: u64 = 1 | 0b11 << 4 | 1 << 8 | 1 << 10 | 1 << 16 | 1 << 17 | 1 << 25 | 1 << 41;
+/// | 27 | FGTEn | 1 | the fine-grained traps are EL2's to set |
+/// | 38 | HXEn | 1 | and so is HCRX_EL2 |
+/// | 41 | EnTP2 | 1 | TPIDR2_EL0 isn't trapped to EL3: EL2 switches it |
+const SCR_EL3: u64 = 1 | 0b11 << 4 | 1 << 8 | 1 << 10 | 0b11 << 16 | 1 << 27 | 1 << 38 | 1 << 41;
 
 /// SCTLR_EL2 before translation: RES1 bits, little-endian, everything off (D24.2.119).
 const SCTLR_EL2_OFF: u64 = 0x30c5_0830;

@@ -12,7 +12,7 @@ use crate::el2::features::{features, id_register};
 use crate::el2::lrs::ListRegisters;
 use crate::el2::regs::VSESR_EL2;
 use crate::el2::{cache, percpu, traps};
-use crate::platform::timer;
+use crate::platform::{psci, timer};
 use crate::sched::Reason;
 use crate::vm::layout::PHYSICAL_TIMER_INTID;
 use crate::vm::{State, Vcpu, Vm, schedule};
@@ -67,6 +67,12 @@ impl Guest {
         // two in the TLB. So walks are off until all is in place (D8.2.8 needs the ISBs).
         TCR_EL1.set(cache::NO_WALKS);
         cache::isb();
+        // Nor may it run by what another VM has trained the branch predictors to do.
+        if let Some(function) = vm.calls.mitigations.at_switch
+            && VTTBR_EL2.get() != vm.vttbr
+        {
+            psci::call(function, 0);
+        }
         VTTBR_EL2.set(vm.vttbr);
         let tcr = state.context.el1.tcr;
         state.context.el1.tcr |= cache::NO_WALKS;
@@ -100,6 +106,16 @@ impl Guest {
         guest.vm.vgic.lock().load(guest.vcpu.index, &mut guest.lrs);
         guest.check_physical_timer();
         guest
+    }
+
+    /// Tells the guest for how long, in ticks in all, the vCPU was kept waiting.
+    #[inline]
+    pub fn tell_stolen_time(&mut self, waited: u64) {
+        if waited != self.state.waited {
+            self.state.waited = waited;
+            let ticks = waited.wrapping_sub(self.state.waited_before);
+            self.vm.stolen_time.set(self.vcpu.index, ticks);
+        }
     }
 
     /// Takes the vCPU off this pCPU: nothing of it stays here.

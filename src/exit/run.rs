@@ -16,11 +16,13 @@ pub fn pcpu_main() -> ! {
         let now = timer::now();
         let picked = schedule::with(|queue| (queue.pick(pcpu, now), queue.next_event(pcpu)));
         match picked {
-            Some((Ok(Pick::Run { id, slice_end, kick }), next_event)) => {
+            Some((Ok(Pick::Run { id, slice_end, waited, kick }), next_event)) => {
                 schedule::deliver(kick);
                 // What it would have been called back for it has just done.
                 let reason = match schedule::thing(id) {
-                    Some(Thing::Vcpu(vm, vcpu)) => run_vcpu(vm, vcpu, slice_end, next_event),
+                    Some(Thing::Vcpu(vm, vcpu)) => {
+                        run_vcpu(vm, vcpu, slice_end, next_event, waited)
+                    }
                     Some(Thing::Job(vm)) if vm.job_slice() => Reason::Yield,
                     // Until it is called: a call that came meanwhile keeps it from blocking.
                     Some(Thing::Job(_)) => Reason::Block { deadline: None },
@@ -49,10 +51,12 @@ fn run_vcpu(
     vcpu: &'static Vcpu,
     slice_end: Option<u64>,
     next: Option<u64>,
+    waited: u64,
 ) -> Reason {
     let presence = schedule::presence(percpu::this().id.get());
     // SAFETY: the run queue has just given it to this pCPU.
     let mut guest = unsafe { Guest::load(vm, vcpu, slice_end, next) };
+    guest.tell_stolen_time(waited);
     loop {
         if !presence.enter() {
             if guest.attend(presence.take_attention()) == Next::Leave {

@@ -10,7 +10,7 @@ use super::gic::{self, Block};
 use super::machine::{Machine, Region};
 use super::pl011::Uart;
 use super::{power, psci};
-use crate::el2::{cache, layout, mmu, percpu, smp};
+use crate::el2::{features, layout, mmu, percpu, smp};
 use crate::memory::frames::FrameAllocator;
 use crate::memory::{BLOCK_SIZE, PAGE_SIZE, Pa, Va, align_up, heap};
 
@@ -144,6 +144,21 @@ pub fn description(machine: &Machine<'_>) -> Option<&'static [u8]> {
     let at = mmu::map_bytes(layout::BLOB, base, size, mmu::Access::ReadOnly);
     // SAFETY: mapped just now, read-only, and no frame for VMs is cut from it.
     Some(unsafe { bytes(must("the VM description's map", at), size as usize) })
+}
+
+/// Entropy to begin with: what the boot loader hands over, and the CPU's own where it has RNDR.
+/// `None` if neither is there. The seed stays in the machine's tree, which no guest ever sees.
+pub fn entropy(machine: &Machine<'_>) -> Option<[u8; 32]> {
+    let given = if machine.rng_seed.len() < 32 { &[] } else { machine.rng_seed };
+    let own = features::random();
+    if given.is_empty() && own.is_none() {
+        return None;
+    }
+    let mut seed = own.unwrap_or_default();
+    for part in given.chunks(32) {
+        seed.iter_mut().zip(part).for_each(|(byte, given)| *byte ^= given);
+    }
+    Some(seed)
 }
 
 /// The frames for VMs: all RAM that is nobody's, in whole frames.

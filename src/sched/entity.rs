@@ -58,6 +58,8 @@ pub enum Pick {
         /// Counter value at which its slice ends; `None` when nobody waits for this pCPU, so that
         /// no preemption timer is needed. When that changes, a kick tells.
         slice_end: Option<u64>,
+        /// [`Account::wait`] by now: what it was kept waiting for pCPUs in all.
+        waited: u64,
         /// pCPUs to kick because of this choice.
         kick: Kick,
     },

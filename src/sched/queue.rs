@@ -192,7 +192,8 @@ impl RunQueue {
         let waiting = self.waiting(bit);
         let slice_end = self.install(pcpu & 7, slot, now, waiting.first);
         let kick = self.call_restful(waiting.wanted, 0);
-        Ok(Pick::Run { id: EntityId(slot), slice_end, kick })
+        let waited = self.entities[slot].account.wait;
+        Ok(Pick::Run { id: EntityId(slot), slice_end, waited, kick })
     }
 
     /// Puts `slot`, taken from its tree, on `pcpu`, and says until when: for ever, if `rival`, the

@@ -42,7 +42,7 @@ impl Vm {
         if waiting == 0 {
             return false;
         }
-        let end = self.psci.ram.end;
+        let end = RAM_BASE.get().saturating_add(self.config.memory());
         let ipa = RAM_BASE.get().wrapping_add(done);
         let cleaned = self.pa(Ipa::new(ipa)).filter(|_| ipa < end).map(|(pa, _)| guest::clean(pa));
         let mut cleaning = self.cleaning.lock();

@@ -11,21 +11,25 @@ use spin::Once;
 use super::clean::Cleaning;
 use super::description::VmConfig;
 use super::image::LoadPlan;
-use super::layout::{RAM_BASE, UART_INTID};
+use super::layout::UART_INTID;
 use super::life::{Life, Why};
 use super::prepare::Preparation;
 use super::schedule::{self, Thing};
+use super::stolen::StolenTime;
 use super::{Vcpu, memory, tree};
+use crate::device::STOLEN_TIME_BASE;
+use crate::device::calls::{self, Mitigations};
 use crate::device::pl011::Pl011;
-use crate::device::psci::{self, Power};
+use crate::device::psci::Power;
+use crate::device::trng::Trng;
 use crate::device::vgic::{Effects, Vgic};
-use crate::el2::features::most_vmid;
+use crate::el2::features::{csv2, id_register, most_vmid};
 use crate::el2::layout::MAX_PCPUS;
 use crate::el2::lock::{Lock, rank};
-use crate::memory::Ipa;
-use crate::memory::stage2::{self, Stage2};
+use crate::memory::stage2::{self, Attributes, Stage2};
 use crate::memory::tables::Tables;
-use crate::platform::{console, power, timer};
+use crate::memory::{Ipa, PAGE_SIZE};
+use crate::platform::{console, power, psci, timer};
 use crate::sched::{MAX_ENTITIES, SchedError, State};
 
 /// SPIs of a VM: one bank, of which the UART has one.
@@ -54,8 +58,12 @@ pub struct Vm {
     pub vgic: Lock<Vgic, { rank::VGIC }>,
     /// Its UART.
     pub uart: Lock<Pl011, { rank::DEVICE }>,
-    /// What PSCI calls need to know of it.
-    pub psci: psci::Guest,
+    /// What its calls need to know of it.
+    pub calls: calls::Guest,
+    /// Its random numbers, where the machine has entropy.
+    pub random: Option<Lock<Trng, { rank::DEVICE }>>,
+    /// What its vCPUs are told of the time that they were kept waiting.
+    pub stolen_time: StolenTime,
     /// Which of its vCPUs are on.
     pub power: Lock<Power, { rank::DEVICE }>,
     /// Which of its vCPUs ran last on each pCPU.
@@ -67,6 +75,8 @@ pub struct Vm {
     pub(super) cleaning: Lock<Cleaning, { rank::DEVICE }>,
     pub(super) plan: LoadPlan<'static>,
     pub(super) tree: Vec<u8>,
+    /// Where in the tree are seeds.
+    pub(super) seeds: Vec<core::ops::Range<usize>>,
     pub(super) config: VmConfig<'static>,
 }
 
@@ -108,19 +118,26 @@ impl Vm {
         id: usize,
         config: VmConfig<'static>,
         ipa_bits: u8,
+        random: Option<Trng>,
     ) -> Result<&'static Self, String> {
         let refuse = |why: &dyn core::fmt::Display| format!("{}: {why}", config.name);
         let plan = config.plan().map_err(|fault| format!("{fault}"))?;
-        let tree = tree::build(&config, plan.initrd).map_err(|fault| format!("{fault}"))?;
+        let tree = tree::build(&config, plan.initrd, random.is_some());
+        let tree = tree.map_err(|fault| format!("{fault}"))?;
 
         // VMID 0 is left to EL2 between guests.
         let vmid = u16::try_from(id + 1).ok().filter(|vmid| *vmid <= most_vmid());
         let vmid = vmid.ok_or_else(|| refuse(&"no VMID is left"))?;
+        let stolen_time_at = Ipa::new(STOLEN_TIME_BASE);
         let memory = plan.memory.iter().map(|(ipa, bytes, _)| (*ipa, *bytes));
+        let memory = memory.chain([(stolen_time_at, PAGE_SIZE)]);
         let tables =
             Tables::new(vmid, ipa_bits, memory).ok_or_else(|| refuse(&stage2::Error::NoTables))?;
         let vttbr = tables.vttbr();
-        let stage2 = Stage2::new(tables, ipa_bits).map_err(|error| refuse(&error))?;
+        let mut stage2 = Stage2::new(tables, ipa_bits).map_err(|error| refuse(&error))?;
+        let stolen_time = StolenTime::new().ok_or_else(|| refuse(&stage2::Error::NoTables))?;
+        let mapped = stage2.map(stolen_time_at, stolen_time.pa(), PAGE_SIZE, Attributes::ROM);
+        mapped.map_err(|error| refuse(&error))?;
 
         let entity = |weight: u32, mask: u8, dedicated: Option<usize>| {
             let add = |queue: &mut crate::sched::RunQueue| queue.add(weight, mask, dedicated);
@@ -137,6 +154,8 @@ impl Vm {
             .unwrap_or(Err(SchedError::PcpuCount(0)))
             .map_err(|error| refuse(&error))?;
         console::add_vm(id, config.name);
+        // ID_AA64PFR1_EL1.SSBS.
+        let has_ssbs = id_register(4, 1) & 0xf0 != 0;
         let vm: &'static Self = alloc::boxed::Box::leak(alloc::boxed::Box::new(Self {
             id,
             name: config.name.into(),
@@ -144,11 +163,15 @@ impl Vm {
             cntvoff: AtomicU64::new(0),
             vgic: Lock::new(Vgic::new(config.cpus, SPIS)),
             uart: Lock::new(Pl011::new()),
-            psci: psci::Guest {
+            calls: calls::Guest {
                 vcpus: config.cpus,
-                ram: RAM_BASE.get()..RAM_BASE.get().saturating_add(config.memory()),
-                mitigations: psci::Mitigations::default(),
+                memory: plan.memory.iter().map(|(ipa, bytes, _)| (ipa.get(), *bytes)).collect(),
+                mitigations: Mitigations::new(csv2(), has_ssbs, psci::mitigations()),
+                random: random.is_some(),
+                stolen_time: true,
             },
+            random: random.map(Lock::new),
+            stolen_time,
             power: Lock::new(Power::new()),
             last: [const { AtomicUsize::new(NOBODY) }; MAX_PCPUS],
             stage2: Lock::new(stage2),
@@ -157,6 +180,7 @@ impl Vm {
             preparation: Lock::new(Preparation::default()),
             cleaning: Lock::new(Cleaning::default()),
             plan,
+            seeds: tree::seeds(&tree),
             tree,
             vcpus,
             config,
@@ -204,6 +228,13 @@ impl Vm {
         for last in &self.last {
             last.store(NOBODY, Ordering::Relaxed);
         }
+        for vcpu in &self.vcpus {
+            let account = schedule::with(|queue| queue.account(vcpu.entity));
+            // SAFETY: no vCPU of a VM that is Preparing is on.
+            let state = unsafe { vcpu.state() };
+            state.waited_before = account.and_then(|account| Some(account.ok()?.wait)).unwrap_or(0);
+            self.stolen_time.set(vcpu.index, 0);
+        }
         if self.life.lock().ready().is_ok()
             && let Some(boot) = self.vcpus.first()
         {
@@ -220,6 +251,17 @@ impl Vm {
                 schedule::tell(|queue| queue.stop(vcpu.entity));
             }
             self.check_stopped();
+        }
+    }
+
+    /// Starts `vcpu`, which the caller has reset.
+    pub fn start_vcpu(&self, vcpu: &Vcpu) {
+        // On before it can run: it may be off again before this returns.
+        self.power.lock().started(vcpu.index);
+        schedule::tell(|queue| queue.start(vcpu.entity, timer::now()));
+        // Who stops the VM may have found it still off, a moment ago.
+        if matches!(*self.life.lock(), Life::Stopping(_)) {
+            schedule::tell(|queue| queue.stop(vcpu.entity));
         }
     }
 

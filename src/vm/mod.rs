@@ -17,6 +17,8 @@ mod prepare;
 pub mod schedule;
 #[cfg(target_os = "none")]
 mod start;
+#[cfg(target_os = "none")]
+mod stolen;
 pub mod tree;
 #[cfg(target_os = "none")]
 mod vcpu;

@@ -2,6 +2,8 @@
 //! cleaning of its caches. Both are done in slices, so that no pCPU is at EL2 for long, and
 //! charged to the VM by the run queue.
 
+use core::ops::Range;
+
 use log::error;
 
 use super::Vm;
@@ -65,6 +67,7 @@ impl Vm {
         let done = matches!(*preparation, Preparation::Done(_));
         drop(preparation);
         if done {
+            self.fill_in_seeds();
             self.forget_translations();
             self.prepared();
         }
@@ -104,6 +107,22 @@ impl Vm {
         let segments = self.plan.loads.iter().chain(self.plan.initrd.as_ref());
         let segments = segments.map(|one| (one.ipa, one.bytes));
         segments.chain([(self.plan.tree, self.tree.as_slice())]).nth(part)
+    }
+
+    /// Writes seeds into the guest's tree, others at each start.
+    fn fill_in_seeds(&self) {
+        let Some(random) = &self.random else { return };
+        for Range { mut start, end } in self.seeds.iter().cloned() {
+            while start < end {
+                let mut seed = [0; 32];
+                random.lock().fill(&mut seed);
+                let seed = seed.get(..end.wrapping_sub(start)).unwrap_or(&seed);
+                let Some((pa, _)) = self.pa(self.plan.tree.wrapping_add(start as u64)) else {
+                    return;
+                };
+                start = start.wrapping_add(guest::write(pa, seed).max(1) as usize);
+            }
+        }
     }
 
     /// Drops what TLBs and instruction caches hold of the VM's former life: its memory is another.

@@ -3,10 +3,11 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use log::{error, info};
+use log::{error, info, warn};
 
 use super::description::{self, Limits, VmConfig};
 use super::{Vm, memory, note_failure, off_if_last, stay};
+use crate::device::trng::Trng;
 use crate::el2::features::ipa_bits;
 use crate::memory::BLOCK_SIZE;
 use crate::memory::frames::FrameAllocator;
@@ -24,7 +25,11 @@ pub fn start_all(
     frames: FrameAllocator,
     pcpus: usize,
     words: &CommandLine<'static>,
+    mut random: Option<Trng>,
 ) {
+    if random.is_none() {
+        warn!("neither rng-seed in the machine's /chosen nor RNDR: VMs get no random numbers");
+    }
     for word in words.errors() {
         error!("{word}");
         note_failure();
@@ -54,7 +59,7 @@ pub fn start_all(
     info!("{pcpus} pCPUs, {} MiB for VMs, {} VMs", limits.memory >> 20, configs.len());
     let made = configs.into_iter().enumerate().map(|(id, config)| {
         let config = config.map_err(|fault| fault.to_string())?;
-        Vm::make(id, config, ipa_bits())
+        Vm::make(id, config, ipa_bits(), random.as_mut().map(Trng::fork))
     });
     // All of them are there before the first one runs.
     for vm in made.collect::<Vec<_>>() {

@@ -20,6 +20,11 @@ pub struct State {
     pub hcr: u64,
     /// VSESR_EL2: the syndrome of the SError that is pending, if HCR_EL2.VSE is set.
     pub serror: u64,
+    /// Ticks for which it was kept waiting, as far as the guest knows, and those before the VM was
+    /// last reset.
+    pub waited: u64,
+    /// See there.
+    pub waited_before: u64,
 }
 
 /// A vCPU.
@@ -46,6 +51,8 @@ impl Vcpu {
             timer: PhysicalTimer::new(),
             hcr: traps::HCR,
             serror: 0,
+            waited: 0,
+            waited_before: 0,
         });
         Self { index, entity, dedicated, state }
     }

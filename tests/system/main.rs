@@ -7,6 +7,7 @@
 
 mod bare;
 mod boot;
+mod calls;
 mod console;
 mod cpu;
 mod demo;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         shares::tests(),
         machines::tests(),
         cpu::tests(),
+        calls::tests(),
         boot::tests(),
         console::tests(),
         descriptions::tests(),

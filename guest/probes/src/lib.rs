@@ -8,6 +8,7 @@
 //! | probe | what it tests | words in the boot arguments |
 //! |---|---|---|
 //! | [`hvc`], [`smc`], [`svc`] | calls | |
+//! | [`smccc`] | calls beside PSCI, and seeds | `random` `exact` `ms=` |
 //! | [`wfi`] | sleeping and waking | |
 //! | [`sysreg`] | ID registers and what they promise | |
 //! | [`dabort`], [`iabort`] | accesses to where nothing is | |
@@ -26,7 +27,7 @@
 //! | [`moved`] | counting while being moved | `ms=` `seed=` |
 //! | [`fault`] | vectors that are not in memory: the VM is stopped | `off` |
 //! | [`rewrite`] | a device access whose instruction a peer rewrites | `n=` |
-//! | [`reboot`] | SYSTEM_RESET | `until=` `clean` |
+//! | [`reboot`] | SYSTEM_RESET | `until=` `clean` `delay=` `race` |
 //! | [`pong`] | the keyboard | |
 //! | [`count`] | how much of a CPU one gets | `ms=` `at=` `cpus=` |
 //! | [`spin`], [`idle`] | neighbours, noisy and quiet | `ms=`, see there |
@@ -63,6 +64,7 @@ pub mod scan;
 pub mod serror;
 pub mod setway;
 pub mod smc;
+pub mod smccc;
 pub mod smp;
 pub mod spin;
 pub mod state;

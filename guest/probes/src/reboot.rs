@@ -8,8 +8,11 @@
 //! QEMU's board keeps the contents of memory over a reset, which the architecture leaves open, and
 //! its UART's registers. With `clean` in the boot arguments (for a virtual machine) memory must be
 //! zero and the UART like new.
+//!
+//! With `race` another CPU starts a third one all the while, and the reset comes at odd moments.
 
 use crate::{check, irq};
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use guest_rt::{arch, boot, gic, mmio, mrs, msr, psci, timer, uart};
 
 /// Memory that the image does not use: 4 MiB behind it.
@@ -32,6 +35,9 @@ pub fn run() {
     check::equal("reboot.timer-off", timer_control & timer::ENABLE, 0);
     check::equal("reboot.interrupts-disabled", enabled, 0);
     check::equal("reboot.others-off", other_is_on(), false);
+    if let Some(seed) = boot::tree().and_then(|tree| tree.property(&["chosen"], "rng-seed")) {
+        guest_rt::println!("SEED {seed:02x?}");
+    }
     check::end();
     if now_ms >= boot::number("until").unwrap_or(3000) {
         return;
@@ -45,15 +51,34 @@ pub fn run() {
     gic::enable(uart::INTID);
     msr!(CNTV_CVAL_EL0, 0);
     msr!(CNTV_CTL_EL0, timer::ENABLE);
+    let race = boot::has("race");
     if boot::cpus() > 1 {
-        guest_rt::smp::start(1, |_| {
-            loop {
-                arch::spin();
+        guest_rt::smp::start(1, if race { start_another } else { spin });
+    }
+    let odd = 1 + mrs!(CNTPCT_EL0) % 8;
+    timer::delay_ms(if race { odd } else { boot::number("delay").unwrap_or(300) });
+    RESETTING.store(true, SeqCst);
+    psci::system_reset();
+}
+
+/// The reset is about to be asked for.
+static RESETTING: AtomicBool = AtomicBool::new(false);
+
+fn spin(_: usize) {
+    loop {
+        arch::spin();
+    }
+}
+
+/// Starts CPU 2 again and again. It ends at once, but for the one that nobody may leave behind.
+fn start_another(_: usize) {
+    loop {
+        guest_rt::smp::start(2, |cpu| {
+            if RESETTING.load(SeqCst) {
+                spin(cpu);
             }
         });
     }
-    timer::delay_ms(boot::number("delay").unwrap_or(300));
-    psci::system_reset();
 }
 
 fn other_is_on() -> bool {

@@ -224,7 +224,7 @@ impl World {
     /// Under the lock: pick.
     fn pick(&mut self, pcpu: usize, variant: Variant) -> Phase {
         let (phase, timer, kick) = match self.queue.pick(pcpu, NOW) {
-            Ok(Pick::Run { id, slice_end, kick }) => {
+            Ok(Pick::Run { id, slice_end, kick, .. }) => {
                 let vcpu = self.ids.iter().position(|&known| known == id);
                 (vcpu.map_or(Phase::Pick, Phase::Attend), slice_end.is_some(), kick)
             }

@@ -1,8 +1,10 @@
+use super::super::calls::{Mitigations, call};
+use super::code::*;
 use super::*;
-use code::*;
 
 const RAM: Range<u64> = 0x4000_0000..0x4800_0000;
 const ENTRY: u64 = 0x4008_0000;
+const ROM: u64 = 0x400_0000;
 
 struct Vm {
     guest: Guest,
@@ -12,7 +14,13 @@ struct Vm {
 impl Vm {
     fn new(vcpus: usize) -> Self {
         Self {
-            guest: Guest { vcpus, ram: RAM, mitigations: Mitigations::default() },
+            guest: Guest {
+                vcpus,
+                memory: [(ROM, 0x1000), (RAM.start, RAM.end - RAM.start)].into(),
+                mitigations: Mitigations::new(0, false, [-1; 3]),
+                random: false,
+                stolen_time: false,
+            },
             power: Power::new(),
         }
     }
@@ -93,10 +101,18 @@ fn cpu_on_refuses_a_target_that_does_not_exist() {
 #[test]
 fn cpu_on_refuses_an_entry_where_no_code_can_be() {
     let mut vm = Vm::new(2);
-    for entry in [0, RAM.start - 4, RAM.end, ENTRY + 1, ENTRY + 2, u64::MAX] {
+    for entry in [0, RAM.start - 4, RAM.end, ROM - 4, ROM + 0x1000, ENTRY + 2, !0, !3] {
         assert_eq!(vm.cpu_on(1, entry), Outcome::Return(INVALID_ADDRESS));
     }
     assert_eq!(vm.power, Power::new());
+}
+
+#[test]
+fn cpu_on_takes_an_entry_in_any_memory() {
+    for entry in [RAM.start, RAM.end - 4, ROM, ROM + 0xffc] {
+        let outcome = Vm::new(2).cpu_on(1, entry);
+        assert_eq!(outcome, Outcome::CpuOn { target: 1, entry, context: 0x1234 });
+    }
 }
 
 #[test]
@@ -143,11 +159,14 @@ fn affinity_info_refuses_what_does_not_exist() {
 fn suspend_waits_and_reserved_bits_are_refused() {
     let mut vm = Vm::new(1);
     for state in [0, 1, 0xffff, 0x1_0000, 0xffff_ffff_0001_0000] {
-        assert_eq!(vm.call([0xc400_0001, state, 0, 0]), Outcome::Suspend);
+        assert_eq!(vm.call([0xc400_0001, state, ENTRY, 0]), Outcome::Suspend);
     }
     for state in [0x2_0000, 1 << 24, 1 << 30, 1 << 31] {
-        assert_eq!(vm.value(0x8400_0001, state, 0), INVALID_PARAMETERS);
+        assert_eq!(vm.value(0x8400_0001, state, ENTRY), INVALID_PARAMETERS);
     }
+    // A standby state has no entry point, a power-down state a good one.
+    assert_eq!(vm.call([0xc400_0001, 0, 1, 0]), Outcome::Suspend);
+    assert_eq!(vm.value(0xc400_0001, 0x1_0000, RAM.end), INVALID_ADDRESS);
 }
 
 #[test]
@@ -166,7 +185,7 @@ fn the_system_goes_off_and_resets() {
 #[test]
 fn features_are_truthful() {
     for base in [0x8400_0000u64, 0xc400_0000] {
-        for id in base..base + 0x20 {
+        for id in base..base + 0x40 {
             let mut vm = Vm::new(2);
             let known = vm.value(0x8400_000a, id, 0) == SUCCESS;
             let answered = vm.call([id, 0, 0, 0]) != Outcome::Return(NOT_SUPPORTED);
@@ -194,17 +213,4 @@ fn what_is_unknown_is_not_supported_in_either_width() {
     ] {
         assert_eq!(vm.value(id, 0, 0), u64::MAX, "{id:#x}");
     }
-}
-
-#[test]
-fn mitigations_are_as_told() {
-    let mut vm = Vm::new(1);
-    assert_eq!(vm.value(0x8000_0001, 0x8000_0000, 0), 0);
-    assert_eq!(vm.value(0x8000_0001, 0x8000_8000, 0), NOT_SUPPORTED);
-    vm.guest.mitigations = Mitigations([1, -2, -1]);
-    assert_eq!(vm.value(0x8000_0001, 0x8000_8000, 0), 1);
-    assert_eq!(vm.value(0x8000_0001, 0x8000_7fff, 0), -2i64 as u64);
-    assert_eq!(vm.value(0x8000_0001, 0x8000_3fff, 0), NOT_SUPPORTED);
-    assert_eq!(vm.value(0x8000_8000, 0, 0), SUCCESS);
-    assert_eq!(vm.value(0x8000_3fff, 0, 0), NOT_SUPPORTED);
 }

@@ -142,29 +142,43 @@ pub struct Cpu {
 
 /// Why a pCPU can't run vCPUs beside the first one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("{field}: found {found:#x}, wanted {wanted:#x} as on the first pCPU{}", self.or_more())]
+#[error("{field}: found {found:#x}, wanted {wanted:#x} as on the first pCPU")]
 pub struct Unlike {
     field: &'static str,
     found: u64,
     wanted: u64,
-    rule: Rule,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How two CPUs may differ in a field.
 enum Rule {
-    /// The same value.
+    /// Not at all.
     Same,
-    /// As much or more.
+    /// The other one may have more.
     NotLess,
-    /// Zero on both or on neither.
+    /// In anything but that the field is zero.
     Presence,
 }
+use Rule::{NotLess, Presence, Same};
 
-impl Unlike {
-    fn or_more(&self) -> &'static str {
-        if self.rule == Rule::NotLess { ", or more" } else { "" }
-    }
-}
+/// What guests find by registers that don't trap, and what decides which registers are switched:
+/// name, value, mask and rule.
+type Need = (&'static str, fn(&Cpu) -> u64, u64, Rule);
+#[rustfmt::skip]
+const NEEDS: &[Need] = &[
+    ("ID_AA64MMFR0_EL1.PARange", |cpu| cpu.id[MMFR0], 0xf, NotLess),
+    ("ID_AA64MMFR1_EL1.VMIDBits", |cpu| cpu.id[MMFR1], 0xf0, NotLess),
+    ("ID_AA64PFR0_EL1.RAS", |cpu| cpu.id[PFR0], 0xf << 28, Presence),
+    ("ID_AA64PFR1_EL1.SME", |cpu| cpu.id[PFR1], 0xf << 24, Presence),
+    ("ID_AA64ISAR1_EL1, pointer authentication", |cpu| cpu.id[ISAR1], EXACT[0].1, Same),
+    ("ID_AA64ISAR2_EL1, pointer authentication", |cpu| cpu.id[ISAR2], EXACT[1].1, Same),
+    ("CTR_EL0.IminLine", |cpu| cpu.ctr, 0xf, NotLess),
+    ("CTR_EL0.DminLine", |cpu| cpu.ctr, 0xf << 16, NotLess),
+    ("CTR_EL0.IDC", |cpu| cpu.ctr, 1 << 28, NotLess),
+    ("CTR_EL0.DIC", |cpu| cpu.ctr, 1 << 29, NotLess),
+    ("DCZID_EL0", |cpu| cpu.dczid, 0x1f, Same),
+    ("ICH_VTR_EL2.ListRegs", |cpu| cpu.ich_vtr, 0x1f, NotLess),
+    ("ICH_VTR_EL2.PREbits, PRIbits", |cpu| cpu.ich_vtr, 0x3f << 26, Same),
+];
 
 impl Cpu {
     /// Whether a field of an ID register is not zero.
@@ -177,46 +191,20 @@ impl Cpu {
         EXACT.iter().any(|&(register, fields)| self.id[register] & fields != 0)
     }
 
-    /// Checks that vCPUs that began on `self` can go on on `other`: what guests find by registers
-    /// that don't trap, and what decides which registers are switched.
+    /// Checks that vCPUs that began on `self` can go on on `other`.
     pub fn check(&self, other: &Self) -> Result<(), Unlike> {
-        use Rule::{NotLess, Presence, Same};
-        let id = |name, register: usize, at, rule| {
-            (name, field(self.id[register], at), field(other.id[register], at), rule)
-        };
-        let part = |name, mine: u64, theirs: u64, at: u32, mask: u64, rule| {
-            (name, mine >> at & mask, theirs >> at & mask, rule)
-        };
-        let ctr = |name, at, rule| part(name, self.ctr, other.ctr, at, 0xf, rule);
-        let vtr = |name, at, mask, rule| part(name, self.ich_vtr, other.ich_vtr, at, mask, rule);
-        let pauth = |name, cpu: usize| {
-            let (register, mask) = EXACT[cpu];
-            (name, self.id[register] & mask, other.id[register] & mask, Same)
-        };
-        let needs = [
-            id("ID_AA64MMFR0_EL1.PARange", MMFR0, 0, NotLess),
-            id("ID_AA64MMFR1_EL1.VMIDBits", MMFR1, 4, NotLess),
-            id("ID_AA64PFR0_EL1.RAS", PFR0, 28, Presence),
-            id("ID_AA64PFR1_EL1.SME", PFR1, 24, Presence),
-            pauth("pointer authentication, ID_AA64ISAR1_EL1", 0),
-            pauth("pointer authentication, ID_AA64ISAR2_EL1", 1),
-            ctr("CTR_EL0.IminLine", 0, NotLess),
-            ctr("CTR_EL0.DminLine", 16, NotLess),
-            part("CTR_EL0.IDC", self.ctr, other.ctr, 28, 1, NotLess),
-            part("CTR_EL0.DIC", self.ctr, other.ctr, 29, 1, NotLess),
-            part("DCZID_EL0", self.dczid, other.dczid, 0, 0x1f, Same),
-            vtr("ICH_VTR_EL2.ListRegs", 0, 0x1f, NotLess),
-            vtr("ICH_VTR_EL2.PREbits", 26, 7, Same),
-            vtr("ICH_VTR_EL2.PRIbits", 29, 7, Same),
-        ];
-        let unlike = needs.into_iter().find(|&(_, wanted, found, rule)| match rule {
-            Same => found != wanted,
-            NotLess => found < wanted,
-            Presence => (found == 0) != (wanted == 0),
-        });
-        match unlike {
-            Some((field, wanted, found, rule)) => Err(Unlike { field, found, wanted, rule }),
-            None => Ok(()),
+        for (field, value, mask, rule) in NEEDS {
+            let place = mask.trailing_zeros();
+            let (wanted, found) = ((value(self) & mask) >> place, (value(other) & mask) >> place);
+            let fits = match rule {
+                Same => found == wanted,
+                NotLess => found >= wanted,
+                Presence => (found == 0) == (wanted == 0),
+            };
+            if !fits {
+                return Err(Unlike { field, found, wanted });
+            }
         }
+        Ok(())
     }
 }

@@ -51,6 +51,8 @@ pub struct Machine<'a> {
     pub psci: Option<PsciMethod>,
     /// The initrd: a VM description.
     pub initrd: Option<Region>,
+    /// Entropy that the boot loader hands over (`/chosen/rng-seed`), empty where there is none.
+    pub rng_seed: &'a [u8],
     /// The hypervisor's command line, empty where there is none.
     pub bootargs: &'a str,
 }
@@ -71,6 +73,7 @@ impl<'a> Machine<'a> {
             console: Self::console(tree)?,
             psci: Self::psci(tree)?,
             initrd: initrd(chosen, &ram)?,
+            rng_seed: chosen.property("rng-seed").map_or(&[], |seed| seed.bytes),
             bootargs: chosen.optional("bootargs", "one string", Property::string)?.unwrap_or(""),
             ram,
         })

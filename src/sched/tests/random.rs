@@ -125,7 +125,7 @@ impl World {
         self.unaware &= !(1 << pcpu);
         self.obliged &= !(1 << pcpu);
         let kick = match pick {
-            Pick::Run { id, slice_end, kick } => {
+            Pick::Run { id, slice_end, kick, .. } => {
                 self.tokens.retain(|&token| token != id);
                 self.unaware |= u8::from(slice_end.is_none()) << pcpu;
                 kick

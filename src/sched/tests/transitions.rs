@@ -16,7 +16,7 @@ fn add(queue: &mut RunQueue) -> EntityId {
 /// Picks on `pcpu`, expecting an entity.
 fn run(queue: &mut RunQueue, pcpu: usize, now: u64) -> (EntityId, Option<u64>, Kick) {
     match queue.pick(pcpu, now).unwrap() {
-        Pick::Run { id, slice_end, kick } => (id, slice_end, kick),
+        Pick::Run { id, slice_end, kick, .. } => (id, slice_end, kick),
         Pick::Idle { .. } => panic!("pCPU {pcpu} found nothing at {now}"),
     }
 }

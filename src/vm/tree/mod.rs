@@ -10,6 +10,7 @@ mod tests;
 
 use alloc::format;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use vm_fdt::{Error, FdtWriter};
 
@@ -19,21 +20,38 @@ use super::layout::{
     GICD_BASE, GICD_SIZE, GICR_BASE, GICR_STRIDE, PHYSICAL_TIMER_INTID, RAM_BASE, UART_BASE,
     UART_INTID, UART_SIZE, VIRTUAL_TIMER_INTID,
 };
+use crate::platform::fdt::Fdt;
 
-/// The size of a VM's tree: known before its plan, which needs to know this.
+/// The size that a VM's tree has at most: known before its plan, which needs to know this.
 pub fn size(vm: &VmConfig<'_>) -> Result<u64, Fault> {
-    // It is the same wherever the initrd will lie.
-    let tree = build(vm, vm.initrd.map(|_| Segment::default()))?;
+    // It is the same wherever the initrd will lie, and no less with seeds.
+    let tree = build(vm, vm.initrd.map(|_| Segment::default()), true)?;
     Ok(tree.len() as u64)
 }
 
-/// Makes the tree for a VM whose initrd was loaded as said.
-pub fn build(vm: &VmConfig<'_>, initrd: Option<Segment<'_>>) -> Result<Vec<u8>, Fault> {
+/// Makes the tree for a VM whose initrd was loaded as said. `seeded`: there will be somebody who
+/// fills in [`seeds`].
+pub fn build(
+    vm: &VmConfig<'_>,
+    initrd: Option<Segment<'_>>,
+    seeded: bool,
+) -> Result<Vec<u8>, Fault> {
     let tree = match vm.device_tree {
         Some(blob) => patch::patch(blob, vm, initrd),
-        None => generate(vm, initrd).map_err(Fault::from),
+        None => generate(vm, initrd, seeded).map_err(Fault::from),
     };
     tree.map_err(|fault| fault.within(format_args!("/{}: device-tree", vm.name)))
+}
+
+/// Where in a tree are the values of `/chosen`'s `rng-seed` and `kaslr-seed`, which want to be
+/// other ones at each start. (Those of a user's tree as well, where it has them.) `tree` is aligned
+/// to four bytes, as all of EL2's heap is.
+pub fn seeds(tree: &[u8]) -> Vec<Range<usize>> {
+    let chosen = Fdt::new(tree).ok().and_then(|tree| tree.node("/chosen"));
+    let seeds = ["rng-seed", "kaslr-seed"].into_iter();
+    let seeds = seeds.filter_map(|name| Some(chosen?.property(name)?.bytes));
+    let offset = |bytes: &[u8]| bytes.as_ptr().addr().wrapping_sub(tree.as_ptr().addr());
+    seeds.map(|bytes| offset(bytes)..offset(bytes).wrapping_add(bytes.len())).collect()
 }
 
 /// The value of a property.
@@ -80,7 +98,11 @@ const PPI: u32 = 1;
 /// An interrupt specifier's third cell: active high, level-sensitive.
 const LEVEL_HIGH: u32 = 4;
 
-fn generate(vm: &VmConfig<'_>, initrd: Option<Segment<'_>>) -> Result<Vec<u8>, Error> {
+fn generate(
+    vm: &VmConfig<'_>,
+    initrd: Option<Segment<'_>>,
+    seeded: bool,
+) -> Result<Vec<u8>, Error> {
     let mut fdt = FdtWriter::new()?;
     let machine = [
         ("compatible", Text("linux,dummy-virt")),
@@ -92,6 +114,10 @@ fn generate(vm: &VmConfig<'_>, initrd: Option<Segment<'_>>) -> Result<Vec<u8>, E
     let root = node(&mut fdt, "", &machine)?;
     let chosen = node(&mut fdt, "chosen", &[("stdout-path", Text(UART_PATH))])?;
     patch::write(&mut fdt, &patch::chosen(vm, initrd))?;
+    if seeded {
+        fdt.property("rng-seed", &[0; 32])?;
+        fdt.property("kaslr-seed", &[0; 8])?;
+    }
     fdt.end_node(chosen)?;
     leaf(&mut fdt, "aliases", &[("serial0", Text(UART_PATH))])?;
     let ram = [RAM_BASE.get(), vm.memory()];

@@ -14,7 +14,7 @@ const KERNEL: &[u8] = &[0xd5; 0x1000];
 
 fn made(vm: &VmConfig<'_>) -> Result<Blob, String> {
     let plan = vm.plan().map_err(|fault| fault.to_string())?;
-    let tree = build(vm, plan.initrd).map_err(|error| error.to_string())?;
+    let tree = build(vm, plan.initrd, false).map_err(|error| error.to_string())?;
     assert!(tree.len() as u64 <= plan.tree_room);
     Ok(Blob::new(&tree))
 }
@@ -63,7 +63,7 @@ fn chosen_says_what_the_plan_says() {
     let mut vm = vm(KERNEL, 16);
     (vm.initrd, vm.bootargs) = (Some(&initrd[..]), &bootargs);
     let plan = vm.plan().unwrap();
-    let blob = Blob::new(&build(&vm, plan.initrd).unwrap());
+    let blob = Blob::new(&build(&vm, plan.initrd, false).unwrap());
     let tree = Fdt::new(&blob).unwrap();
     let start = plan.initrd.unwrap().ipa.get();
     assert_eq!(u64_at(&tree, "/chosen", "linux,initrd-start"), Some(start));
@@ -80,6 +80,34 @@ fn without_initrd_and_bootargs_chosen_says_nothing_of_them() {
     let chosen = tree.node("/chosen").unwrap();
     let names: Vec<_> = chosen.properties().map(|property| property.name).collect();
     assert_eq!(names, ["stdout-path"]);
+}
+
+#[test]
+fn seeds_have_their_places_in_a_generated_tree() {
+    let vm = vm(KERNEL, 16);
+    let plan = vm.plan().unwrap();
+    let blob = Blob::new(&build(&vm, plan.initrd, true).unwrap());
+    assert!(blob.len() as u64 <= plan.tree_room);
+    let mut filled = blob.to_vec();
+    for (number, range) in (1..).zip(seeds(&blob)) {
+        filled[range].fill(number);
+    }
+    let filled = Blob::new(&filled);
+    let tree = Fdt::new(&filled).unwrap();
+    let value = |name| tree.node("/chosen").unwrap().property(name).unwrap().bytes;
+    assert_eq!(value("rng-seed"), [1; 32]);
+    assert_eq!(value("kaslr-seed"), [2; 8]);
+    assert_eq!(seeds(&made(&vm).unwrap()), []);
+}
+
+#[test]
+fn seeds_of_a_users_tree_are_filled_in_and_not_added() {
+    let blob = users_blob(&users());
+    let mut vm = vm(KERNEL, 16);
+    vm.device_tree = Some(&blob);
+    let blob = Blob::new(&build(&vm, vm.plan().unwrap().initrd, true).unwrap());
+    let [kaslr] = &seeds(&blob)[..] else { panic!() };
+    assert_eq!(blob[kaslr.clone()], [0, 0, 0, 1, 0, 0, 0, 2]);
 }
 
 /// A tree as a user might hand over: made for another machine, with more in it.

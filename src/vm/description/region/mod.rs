@@ -72,6 +72,7 @@ impl<'a> Region<'a> {
             (device::GICD_BASE, device::GICD_SIZE),
             (device::GICR_BASE, device::GICR_STRIDE.saturating_mul(vm.cpus as u64)),
             (device::UART_BASE, device::UART_SIZE),
+            (device::STOLEN_TIME_BASE, PAGE_SIZE),
         ];
         let free = !devices.iter().any(|(from, size)| meets(*from, *size))
             && !vm.regions.iter().any(|other| meets(other.address, other.size));

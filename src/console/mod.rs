@@ -52,7 +52,6 @@ impl Lines {
         self.all.get(vm)?.as_ref()
     }
 
-    #[inline]
     fn get_mut(&mut self, vm: usize) -> Option<&mut Line> {
         self.all.get_mut(vm)?.as_mut()
     }
@@ -104,7 +103,6 @@ impl<const N: usize> Mux<N> {
     }
 
     /// A byte that a VM sent. In the middle of a line it costs some ten instructions.
-    #[inline]
     pub fn byte(&mut self, vm: usize, byte: u8) {
         let live = vm == self.lines.foreground && !self.lines.batch;
         let Some(line) = self.lines.get_mut(vm) else {
@@ -201,7 +199,6 @@ impl<const N: usize> Mux<N> {
     }
 
     /// Whether nothing is on its way to the terminal.
-    #[inline]
     pub fn is_quiet(&self) -> bool {
         self.screen.out.is_empty()
     }
@@ -215,7 +212,6 @@ impl<const N: usize> Mux<N> {
     }
 
     /// Takes the byte that [`peek`](Self::peek) has shown.
-    #[inline]
     pub fn pop(&mut self) {
         self.screen.out.pop();
     }

@@ -26,7 +26,6 @@ impl<const N: usize> Ring<N> {
     pub const EMPTY: Self = Self { bytes: [0; N], head: 0, committed: 0, tail: 0, torn: false };
 
     /// Adds `bytes` to the transaction.
-    #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
         let room = N.wrapping_sub(self.tail.wrapping_sub(self.head));
         if self.torn || bytes.len() > room {
@@ -40,7 +39,6 @@ impl<const N: usize> Ring<N> {
     }
 
     /// Ends the transaction; false if it didn't fit and nothing of it was done.
-    #[inline]
     pub fn commit(&mut self) -> bool {
         if core::mem::replace(&mut self.torn, false) {
             self.tail = self.committed;
@@ -63,13 +61,11 @@ impl<const N: usize> Ring<N> {
     }
 
     /// The first byte, which stays.
-    #[inline]
     pub fn peek(&self) -> Option<u8> {
         (!self.is_empty()).then(|| self.bytes[self.head & Self::MASK])
     }
 
     /// Takes the first byte out.
-    #[inline]
     pub fn pop(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.head = self.head.wrapping_add(1);
@@ -77,7 +73,6 @@ impl<const N: usize> Ring<N> {
     }
 
     /// Whether there is nothing to take.
-    #[inline]
     pub fn is_empty(&self) -> bool {
         self.head == self.committed
     }

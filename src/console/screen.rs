@@ -40,7 +40,6 @@ impl<const N: usize> Screen<N> {
     pub const EMPTY: Self = Self { out: Ring::EMPTY, row: Row::Clear, styled: false, lost: 0 };
 
     /// `line` was shown and still is if `byte` is added.
-    #[inline]
     pub fn echo(&mut self, line: &Line, byte: u8) {
         if self.row != Row::Live {
             return self.show(line);

@@ -16,8 +16,10 @@
 //! can reach the tree and the UART.
 
 use core::arch::global_asm;
+use core::mem::offset_of;
 
 use super::layout;
+use super::smp::SecondaryBoot;
 
 /// SCR_EL3, bit by bit (DDI 0487 D24.2.117). What is not named is 0.
 ///
@@ -69,6 +71,29 @@ pub const EL3_POKE: u32 = 0xc300_4d5a;
 
 global_asm!(
     r#"
+// x0 = root table. Uses x1, x2. The stage 1 of the level that we are at goes on, at the identity.
+.macro stage1 el, tcr, ps, tlbi, sctlr
+    ldr     x1, ={mair}
+    msr     mair_\el, x1
+    mrs     x1, id_aa64mmfr0_el1
+    and     x1, x1, #7                  // PS = PARange, at most 48 bits without LPA
+    cmp     x1, #5
+    mov     x2, #5
+    csel    x1, x1, x2, ls
+    ldr     x2, =\tcr
+    orr     x2, x2, x1, lsl #\ps
+    msr     tcr_\el, x2
+    msr     ttbr0_\el, x0
+    isb
+    tlbi    \tlbi                       // what firmware left
+    ic      iallu
+    dsb     nsh
+    isb
+    ldr     x1, =\sctlr
+    msr     sctlr_\el, x1
+    isb
+.endm
+
 .section .head, "ax"
 .global _start
 _start:
@@ -126,16 +151,15 @@ from_el3:
     sub     x19, x21, #0x200000
     b       at_el2
 
-// Every CPU but one waits here, with translation off, until pen_mpidr names it.
+// Every CPU but one waits here, with translation off, until SecondaryBoot names it.
 pen:
     and     x1, x1, x2
+    adrp    x0, {boot}
+    add     x0, x0, :lo12:{boot}
 2:  wfe
-    adrp    x3, pen_mpidr
-    ldr     x4, [x3, :lo12:pen_mpidr]
+    ldr     x4, [x0, #{boot_pen}]
     cmp     x4, x1
     b.ne    2b
-    adrp    x3, pen_context
-    ldr     x0, [x3, :lo12:pen_context]
     b       secondary
 
 // ---- EL1: too low. Translation on in EL1's own registers, then Rust says so.
@@ -147,23 +171,9 @@ at_el1:
     ldr     x25, ={block_device}         // what the identity map holds beside the image's GiB
     mov     x26, #0                     // AP[1]=0: not EL0's, and so executable at EL1
     bl      boot_tables
-    ldr     x1, ={mair}
-    msr     mair_el1, x1
-    mrs     x1, id_aa64mmfr0_el1
-    and     x1, x1, #7
-    ldr     x2, ={tcr_el1}
-    orr     x2, x2, x1, lsl #32         // IPS = PARange
-    msr     tcr_el1, x2
-    adrp    x1, __boot_tables
-    msr     ttbr0_el1, x1
-    isb
-    tlbi    vmalle1
-    dsb     nsh
-    isb
-    ldr     x2, =({sctlr_el1_off} | {sctlr_on})
+    adrp    x0, __boot_tables
+    stage1  el1, {tcr_el1}, 32, vmalle1, {sctlr_el1_on}
     ldr     x3, =at_virtual
-    msr     sctlr_el1, x2
-    isb
     br      x3
 
 // ---- EL2.
@@ -183,25 +193,7 @@ at_el2:
 
 // x0 = root table. Uses x1, x2. EL2's stage 1 on, at the identity.
 translation_on:
-    ldr     x1, ={mair}
-    msr     mair_el2, x1
-    mrs     x1, id_aa64mmfr0_el1
-    and     x1, x1, #7                  // PS = PARange, at most 48 bits without LPA
-    cmp     x1, #5
-    mov     x2, #5
-    csel    x1, x1, x2, ls
-    ldr     x2, ={tcr_el2}
-    orr     x2, x2, x1, lsl #16
-    msr     tcr_el2, x2
-    msr     ttbr0_el2, x0
-    isb
-    tlbi    alle2                       // what firmware left
-    ic      iallu
-    dsb     nsh
-    isb
-    ldr     x1, =({sctlr_el2_off} | {sctlr_on})
-    msr     sctlr_el2, x1
-    isb
+    stage1  el2, {tcr_el2}, 16, alle2, {sctlr_el2_on}
     ret
 
 // x0 = new root. Called at its identity address with translation on; returns to the linked one.
@@ -296,7 +288,7 @@ at_virtual:
     b       kernel_main
 10: b       entered_at_el1
 
-// A further pCPU: by PSCI CPU_ON at EL2, or out of the pen. x0 = PA of its SecondaryBoot.
+// A further pCPU: by PSCI CPU_ON at EL2, or out of the pen.
 .global secondary
 secondary:
     msr     daifset, #0xf
@@ -304,6 +296,8 @@ secondary:
     msr     sctlr_el2, x1
     msr     hcr_el2, xzr
     isb
+    adrp    x0, {boot}
+    add     x0, x0, :lo12:{boot}
     ldr     x23, [x0, #{boot_stack}]
     ldr     x24, [x0, #{boot_percpu}]
     ldr     x0, [x0, #{boot_root}]      // this map has the identity of head.rs while CPUs start
@@ -347,28 +341,22 @@ el3_vectors:
     b       .
     .balign 128
     .endr
-
-// Read by CPUs whose caches are off: what is written here is cleaned to memory (smp.rs).
-.section .data
-.balign 64
-.global pen_mpidr
-pen_mpidr:   .quad -1
-.global pen_context
-pen_context: .quad 0
-.balign 64
 .previous
 "#,
     scr_el3 = const SCR_EL3,
     sctlr_el2_off = const SCTLR_EL2_OFF,
     sctlr_el1_off = const SCTLR_EL1_OFF,
-    sctlr_on = const SCTLR_ON,
+    sctlr_el2_on = const SCTLR_EL2_OFF | SCTLR_ON,
+    sctlr_el1_on = const SCTLR_EL1_OFF | SCTLR_ON,
     mair = const MAIR,
     tcr_el2 = const TCR_EL2,
     tcr_el1 = const TCR_EL1,
     block_normal = const BLOCK_NORMAL,
     block_device = const BLOCK_DEVICE,
     el3_poke = const EL3_POKE,
-    boot_root = const core::mem::offset_of!(super::smp::SecondaryBoot, root),
-    boot_stack = const core::mem::offset_of!(super::smp::SecondaryBoot, stack_top),
-    boot_percpu = const core::mem::offset_of!(super::smp::SecondaryBoot, percpu),
+    boot = sym super::smp::BOOT,
+    boot_root = const offset_of!(SecondaryBoot, root),
+    boot_stack = const offset_of!(SecondaryBoot, stack_top),
+    boot_percpu = const offset_of!(SecondaryBoot, percpu),
+    boot_pen = const offset_of!(SecondaryBoot, pen),
 );

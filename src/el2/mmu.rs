@@ -166,28 +166,6 @@ pub fn map(va: Va, pa: Pa, length: u64, access: Access) -> Result<(), MapError> 
     MAP.lock().map(va, pa, length, access)
 }
 
-/// Takes away `[va, va + length)`, mapped in pages or blocks before, on every pCPU.
-pub fn unmap(va: Va, length: u64) -> Result<(), MapError> {
-    let mut map = MAP.lock();
-    let mut done = 0;
-    while done < length {
-        let va = va.wrapping_add(done);
-        let block = map.entry(va, 2)?;
-        // SAFETY: entries of the pool's tables, under the lock.
-        let is_block = unsafe { block.read_volatile() } & TABLE_OR_PAGE == 0;
-        let (entry, size) =
-            if is_block { (block, BLOCK_SIZE) } else { (map.entry(va, 3)?, PAGE_SIZE) };
-        // SAFETY: as above.
-        unsafe { entry.write_volatile(0) };
-        cache::dsb_ishst();
-        cache::tlbi_vae2is(va);
-        done += size;
-    }
-    cache::dsb_ish();
-    cache::isb();
-    Ok(())
-}
-
 /// Maps the pages in which `[pa, pa + length)` lies, in `area`, with the same offset in a 2 MiB unit
 /// as `pa` has, so that blocks fit; returns where `pa` is.
 pub fn map_bytes(area: Va, pa: Pa, length: u64, access: Access) -> Result<Va, MapError> {
@@ -248,18 +226,23 @@ pub unsafe fn init(image: Pa) -> Result<(), MapError> {
     Ok(())
 }
 
-/// Bytes of head.rs's code, with room: it is mapped at its identity while CPUs start.
-const HEAD_SIZE: u64 = PAGE_SIZE;
-
-/// Maps head.rs at its physical address too.
-pub fn map_identity() -> Result<(), MapError> {
+/// Maps head.rs at its physical address too: its code is less than a page.
+fn map_identity() -> Result<(), MapError> {
     let head = image_pa(_start as *const u8);
-    map(Va::new(head.get()), head, HEAD_SIZE, Access::Text)
+    map(Va::new(head.get()), head, PAGE_SIZE, Access::Text)
 }
 
-/// Takes the identity map away, once every CPU is up.
+/// Takes the identity map away, on every pCPU, once all are up.
 pub fn unmap_identity() -> Result<(), MapError> {
-    unmap(Va::new(image_pa(_start as *const u8).get()), HEAD_SIZE)
+    let va = Va::new(image_pa(_start as *const u8).get());
+    let entry = MAP.lock().entry(va, 3)?;
+    // SAFETY: an entry of the pool's tables, which nothing else changes any more.
+    unsafe { entry.write_volatile(0) };
+    cache::dsb_ishst();
+    cache::tlbi_vae2is(va);
+    cache::dsb_ish();
+    cache::isb();
+    Ok(())
 }
 
 /// Where pCPU `id`'s stacks end: (stack, emergency stack). See [`layout::STACK_SHIFT`].

@@ -16,6 +16,8 @@ pub struct SecondaryBoot {
     pub stack_top: AtomicU64,
     /// Its per-CPU block.
     pub percpu: AtomicU64,
+    /// MPIDR_EL1's affinity fields of the CPU that is to come out of the pen.
+    pub pen: AtomicU64,
 }
 
 /// One at a time: the boot CPU waits for each before it writes the next.
@@ -23,11 +25,10 @@ pub static BOOT: SecondaryBoot = SecondaryBoot {
     root: AtomicU64::new(0),
     stack_top: AtomicU64::new(0),
     percpu: AtomicU64::new(0),
+    pen: AtomicU64::new(u64::MAX),
 };
 
 unsafe extern "C" {
-    static pen_mpidr: AtomicU64;
-    static pen_context: AtomicU64;
     fn secondary();
 }
 
@@ -44,25 +45,25 @@ pub fn entered_at_el3() -> bool {
     FROM_EL3.load(Ordering::Relaxed)
 }
 
-/// Fills in [`BOOT`] and makes it visible to a CPU with its caches off; returns where a CPU
-/// enters, and the context that it gets in x0.
-pub fn prepare(stack_top: Va, block: *const super::percpu::PerCpu) -> (Pa, u64) {
+/// Fills in [`BOOT`]; returns where a CPU enters.
+pub fn prepare(stack_top: Va, block: *const super::percpu::PerCpu) -> Pa {
     BOOT.root.store(mmu::root().get(), Ordering::Relaxed);
     BOOT.stack_top.store(stack_top.get(), Ordering::Relaxed);
     BOOT.percpu.store(block as u64, Ordering::Relaxed);
-    let size = size_of::<SecondaryBoot>() as u64;
-    cache::clean_to_memory(Va::new((&raw const BOOT) as u64), size);
-    (mmu::image_pa(secondary as *const u8), mmu::image_pa(&raw const BOOT).get())
+    clean_boot();
+    mmu::image_pa(secondary as *const u8)
+}
+
+/// Makes [`BOOT`] visible to CPUs with their caches off.
+fn clean_boot() {
+    let at = Va::new((&raw const BOOT) as u64);
+    cache::clean_to_memory(at, size_of::<SecondaryBoot>() as u64);
 }
 
 /// Releases the CPU with this affinity from the pen.
-pub fn release_from_pen(mpidr: u64, context: u64) {
-    // SAFETY: two words in .data that head.rs's pen reads.
-    let (mpidr_word, context_word) = unsafe { (&pen_mpidr, &pen_context) };
-    context_word.store(context, Ordering::Relaxed);
-    cache::clean_to_memory(Va::new((&raw const *context_word) as u64), 8);
-    mpidr_word.store(mpidr, Ordering::Relaxed);
-    cache::clean_to_memory(Va::new((&raw const *mpidr_word) as u64), 8);
+pub fn release_from_pen(mpidr: u64) {
+    BOOT.pen.store(mpidr, Ordering::Relaxed);
+    clean_boot();
     cache::sev();
 }
 

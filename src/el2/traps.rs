@@ -20,22 +20,16 @@ use crate::memory::stage2;
 use crate::platform::cpu::Cpu;
 use crate::platform::cpu::register::{MMFR0, MMFR1, PFR0, PFR1};
 
-/// One bit or field of a control register.
-struct Bit {
-    /// Lowest bit.
-    at: u32,
-    value: u64,
+/// One bit or field of a control register, by its lowest bit.
+const fn bit(at: u32, value: u64) -> u64 {
+    value << at
 }
 
-const fn bit(at: u32, value: u64) -> Bit {
-    Bit { at, value }
-}
-
-const fn value(bits: &[Bit]) -> u64 {
+const fn value(bits: &[u64]) -> u64 {
     let mut sum = 0;
     let mut i = 0;
     while i < bits.len() {
-        sum |= bits[i].value << bits[i].at;
+        sum |= bits[i];
         i += 1;
     }
     sum

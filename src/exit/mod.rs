@@ -1,34 +1,30 @@
 //! Why a guest came back, and what is done about it: decoding of syndromes, and one handler file
 //! per kind of exit.
 
+use cfg_if::cfg_if;
+
 pub mod decode;
 pub mod esr;
 pub mod inject;
 pub mod pstate;
 
-#[cfg(target_os = "none")]
-mod abort;
-#[cfg(target_os = "none")]
-mod call;
-#[cfg(target_os = "none")]
-mod fault;
-#[cfg(target_os = "none")]
-pub mod guest;
-#[cfg(target_os = "none")]
-mod handle;
-#[cfg(target_os = "none")]
-pub mod interrupt;
-#[cfg(target_os = "none")]
-mod maintenance;
-#[cfg(target_os = "none")]
-pub mod run;
-#[cfg(target_os = "none")]
-mod sysreg;
-#[cfg(target_os = "none")]
-mod wait;
+cfg_if! {
+    // What needs the machine itself.
+    if #[cfg(target_os = "none")] {
+        mod abort;
+        mod call;
+        mod fault;
+        pub mod guest;
+        mod handle;
+        pub mod interrupt;
+        mod maintenance;
+        pub mod run;
+        mod sysreg;
+        mod wait;
 
-#[cfg(target_os = "none")]
-pub use handle::handle;
+        pub use handle::handle;
+    }
+}
 
 /// The kind of vector by which a guest came back (DDI 0487 D1.3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

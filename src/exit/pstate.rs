@@ -47,14 +47,12 @@ const E: u64 = 1 << 9;
 const IT_MASK: u64 = 0b11 << 25 | 0b11_1111 << 10;
 
 /// Whether the exception came from AArch32 (which is EL0 then).
-#[inline]
 pub const fn is_aarch32(pstate: u64) -> bool {
     pstate & NRW != 0
 }
 
 /// Whether loads and stores are little-endian at EL1 and at EL0 alike, and code is AArch64: so it
 /// is with nearly every guest.
-#[inline]
 pub const fn is_plain(pstate: u64, sctlr_el1: u64) -> bool {
     sctlr_el1 & (SCTLR_EE | SCTLR_E0E) == 0 && !is_aarch32(pstate)
 }
@@ -69,13 +67,11 @@ pub const fn is_big_endian(pstate: u64, sctlr_el1: u64) -> bool {
 }
 
 /// The exception level the PSTATE stands for: 0 to 3.
-#[inline]
 pub const fn level(pstate: u64) -> u8 {
     if is_aarch32(pstate) { 0 } else { (pstate >> 2 & 3) as u8 }
 }
 
 /// AArch32's ITSTATE, the progress through a T32 IT block: 0 outside of one.
-#[inline]
 const fn itstate(pstate: u64) -> u8 {
     ((pstate >> 25 & 0b11) | (pstate >> 10 & 0b11_1111) << 2) as u8
 }
@@ -87,7 +83,6 @@ const fn itstate(pstate: u64) -> u8 {
 /// moves on. PSTATE.SS goes to 0, so that a guest which single-steps itself gets its step
 /// exception after the emulated instruction instead of one instruction late (DDI 0487,
 /// "Software Step exceptions", SSAdvance).
-#[inline]
 pub const fn step_over(esr: Esr, pc: u64, pstate: u64) -> (u64, u64) {
     if !is_aarch32(pstate) {
         return (pc.wrapping_add(4), pstate & !(BTYPE | SS));
@@ -133,7 +128,6 @@ const fn condition_holds(cond: u8, pstate: u64) -> bool {
 /// IMPLEMENTATION DEFINED). Such an instruction is a NOP: step over it and emulate nothing. CV
 /// says whether COND is valid; where it isn't, the instruction was T32 and its condition is that
 /// of the IT block (DDI 0487, ISS encodings with CV and COND).
-#[inline]
 pub const fn condition_passed(esr: Esr, pstate: u64) -> bool {
     !is_aarch32(pstate) || condition_passed_a32(esr, pstate)
 }

@@ -180,10 +180,10 @@ pub fn start_secondaries(machine: &Machine<'_>) -> usize {
             break;
         };
         block.mpidr.set(mpidr);
-        let (entry, context) = smp::prepare(stack, block);
+        let entry = smp::prepare(stack, block);
         if smp::entered_at_el3() {
-            smp::release_from_pen(mpidr, context);
-        } else if let Err(code) = psci::cpu_on(mpidr, entry, context) {
+            smp::release_from_pen(mpidr);
+        } else if let Err(code) = psci::cpu_on(mpidr, entry) {
             log::error!("pCPU {running} (MPIDR {:#x}): CPU_ON failed: {code:?}", mpidr);
             continue;
         }

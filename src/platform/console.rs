@@ -150,7 +150,6 @@ impl Console {
 
     /// Sends what the UART takes now; it interrupts when it takes more. Before [`begin`] there are
     /// no interrupts, and it waits.
-    #[inline]
     fn send(&mut self) {
         if !self.mux.is_quiet() || self.transmitting {
             self.send_some();

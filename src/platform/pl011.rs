@@ -82,7 +82,6 @@ impl Uart {
     }
 
     /// Sends `byte` if there is room for it.
-    #[inline]
     pub fn try_send(&self, byte: u8) -> bool {
         if self.registers.FR.is_set(Flags::TXFF) {
             return false;

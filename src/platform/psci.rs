@@ -42,11 +42,11 @@ pub fn call(function: u32, argument: u32) -> i32 {
     result as i32
 }
 
-/// Starts the CPU with this affinity at `entry`, with `context` in its x0.
-pub fn cpu_on(mpidr: u64, entry: Pa, context: u64) -> Result<(), Error> {
+/// Starts the CPU with this affinity at `entry`.
+pub fn cpu_on(mpidr: u64, entry: Pa) -> Result<(), Error> {
     match METHOD.get() {
-        Some(PsciMethod::Smc) => psci::cpu_on::<Smc>(mpidr, entry.get(), context),
-        Some(PsciMethod::Hvc) => psci::cpu_on::<Hvc>(mpidr, entry.get(), context),
+        Some(PsciMethod::Smc) => psci::cpu_on::<Smc>(mpidr, entry.get(), 0),
+        Some(PsciMethod::Hvc) => psci::cpu_on::<Hvc>(mpidr, entry.get(), 0),
         None => Err(Error::NotSupported),
     }
 }

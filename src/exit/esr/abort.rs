@@ -21,7 +21,6 @@ impl Abort {
     pub const FOR_EL1: u32 = 1 << 10 | 1 << 9 | Self::CM | 1 << 6 | 0x3f;
 
     /// Takes the ISS of `esr`, whose class the caller has looked at.
-    #[inline]
     pub const fn new(esr: Esr) -> Self {
         Self(esr.iss())
     }
@@ -39,7 +38,6 @@ impl Abort {
     }
 
     /// DFSC or IFSC, bits 5:0.
-    #[inline]
     pub const fn fault(self) -> Fault {
         Fault::new(self.0)
     }
@@ -51,7 +49,6 @@ impl Abort {
     /// of the syndrome mean nothing then, and the instruction has to be read. `None` too for
     /// what isn't an access of the instruction to its address: a stage-1 walk (S1PTW), cache
     /// maintenance (CM), and any fault that stage 2 did not raise.
-    #[inline]
     pub const fn access(self) -> Option<Access> {
         if self.0 & Self::ISV != 0 && self.is_access() { Some(Access(self.0)) } else { None }
     }
@@ -80,7 +77,6 @@ impl Abort {
     /// the descriptor, and FAR the address whose walk it was: its offset is of no use, and the
     /// page is returned. `None` for faults that leave HPFAR_EL2 UNKNOWN, above all permission
     /// faults: the caller translates FAR with AT S1E1R then.
-    #[inline]
     pub const fn ipa(self, far: u64, hpfar: u64) -> Option<Ipa> {
         let page = (hpfar & FIPA) << 8;
         if self.stage1_walk() {
@@ -128,7 +124,6 @@ impl Access {
     }
 
     /// The second access of a pair.
-    #[inline]
     pub const fn second(self) -> Option<Self> {
         if self.0 & Self::PAIR == 0 {
             return None;
@@ -151,7 +146,6 @@ impl Access {
     }
 
     /// The size: 1, 2, 4 or 8 bytes.
-    #[inline]
     pub const fn bytes(self) -> u8 {
         1 << self.size_log2()
     }
@@ -162,14 +156,12 @@ impl Access {
     }
 
     /// Shift that moves the value's top bit to bit 63.
-    #[inline]
     const fn shift(self) -> u32 {
         64 - (8 << self.size_log2())
     }
 
     /// What a load puts into Xt when the device answers `raw`: cut to the size, then extended
     /// with zeros or with the sign, to 32 bits for Wt (whose upper half becomes zero) or to 64.
-    #[inline]
     pub const fn loaded(self, raw: u64) -> u64 {
         let top = self.ordered(raw) << self.shift();
         if !self.sign_extend() {
@@ -180,14 +172,12 @@ impl Access {
     }
 
     /// What a store of register value `register` puts on the bus: cut to the size.
-    #[inline]
     pub const fn stored(self, register: u64) -> u64 {
         self.ordered(register << self.shift() >> self.shift())
     }
 
     /// A device's value as the guest sees it, or the guest's as the device sees it: devices are
     /// little-endian.
-    #[inline]
     const fn ordered(self, value: u64) -> u64 {
         if self.0 & Self::BIG_ENDIAN == 0 { value } else { self.reversed(value) }
     }

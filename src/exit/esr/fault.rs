@@ -15,7 +15,6 @@ impl Fault {
     pub const EXTERNAL_ON_WALK: Self = Self(0x17);
 
     /// The fault of an abort's ISS.
-    #[inline]
     pub const fn new(iss: u32) -> Self {
         Self((iss & 0x3f) as u8)
     }
@@ -26,14 +25,12 @@ impl Fault {
     }
 
     /// A translation fault: no valid descriptor. For a device of ours, the normal case.
-    #[inline]
     pub const fn is_translation(self) -> bool {
         matches!(self.0, 0x04..=0x07 | 0x2a | 0x2b)
     }
 
     /// A fault that stage 2 may raise: its descriptor is invalid, lacks the access flag, or
     /// forbids this access.
-    #[inline]
     pub const fn is_stage2(self) -> bool {
         matches!(self.0, 0x08..=0x0f) || self.is_translation()
     }
@@ -46,7 +43,6 @@ impl Fault {
     /// Whether HPFAR_EL2 holds the IPA: after a translation, access flag or address size fault.
     /// For a permission fault HPFAR_EL2 is UNKNOWN (DDI 0487, HPFAR_EL2), and for all others the
     /// IPA is not known to begin with.
-    #[inline]
     pub const fn sets_hpfar(self) -> bool {
         matches!(self.0, 0x00..=0x0b | 0x29..=0x2c)
     }

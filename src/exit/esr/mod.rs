@@ -20,7 +20,6 @@ macro_rules! fields {
     () => {};
     ($(#[$doc:meta])* $name:ident[$bit:literal]; $($rest:tt)*) => {
         $(#[$doc])*
-        #[inline]
         pub const fn $name(self) -> bool {
             self.0 >> $bit & 1 != 0
         }
@@ -28,7 +27,6 @@ macro_rules! fields {
     };
     ($(#[$doc:meta])* $name:ident[$high:literal:$low:literal]; $($rest:tt)*) => {
         $(#[$doc])*
-        #[inline]
         pub const fn $name(self) -> u8 {
             (self.0 >> $low & ((1 << ($high - $low + 1)) - 1)) as u8
         }
@@ -55,7 +53,6 @@ pub struct Esr(u64);
 
 impl Esr {
     /// Wraps the register's value.
-    #[inline]
     pub const fn new(bits: u64) -> Self {
         Self(bits)
     }
@@ -66,19 +63,16 @@ impl Esr {
     }
 
     /// The register's value.
-    #[inline]
     pub const fn bits(self) -> u64 {
         self.0
     }
 
     /// EC, bits 31:26: the exception class.
-    #[inline]
     pub const fn ec(self) -> Ec {
         Ec((self.0 >> 26 & 0x3f) as u8)
     }
 
     /// ISS, bits 24:0: what the class has to say.
-    #[inline]
     pub const fn iss(self) -> u32 {
         (self.0 & 0x1ff_ffff) as u32
     }

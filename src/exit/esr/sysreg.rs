@@ -42,7 +42,6 @@ impl SysReg {
 
     /// Whether this is in the space of the AArch64 feature ID registers, trapped by
     /// HCR_EL2.TID3: Op0 3, Op1 0, CRn 0, CRm 1 to 7. What isn't allocated there reads as zero.
-    #[inline]
     pub const fn is_feature_id(self) -> bool {
         const CRM: u32 = 15 << 1;
         const OP2: u32 = 7 << 17;
@@ -68,13 +67,11 @@ pub struct SysRegAccess(u32);
 
 impl SysRegAccess {
     /// Takes the ISS of `esr`, whose class the caller has looked at.
-    #[inline]
     pub const fn new(esr: Esr) -> Self {
         Self(esr.iss())
     }
 
     /// Which register or instruction.
-    #[inline]
     pub const fn register(self) -> SysReg {
         SysReg(self.0 & SysReg::MASK)
     }

@@ -106,16 +106,10 @@ impl Frames<Clean> {
     }
 }
 
-/// Why frames were not given.
+/// There are too few frames: how many were asked for, and how many are free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum Error {
-    /// Nothing was asked for.
-    #[error("frames: 0 asked for, want at least 1")]
-    Nothing,
-    /// There are too few: frames asked for, and frames that are free.
-    #[error("frames: {} MiB asked for, {} MiB free", mib(.0), mib(.1))]
-    Exhausted(u64, u64),
-}
+#[error("frames: {} MiB asked for, {} MiB free", mib(.0), mib(.1))]
+pub struct Exhausted(pub u64, pub u64);
 
 fn mib(frames: &u64) -> u64 {
     frames.saturating_mul(BLOCK_SIZE >> 20)
@@ -199,16 +193,13 @@ impl FrameAllocator {
     /// hole that holds all of it, breaking a free gigabyte only if there is no other; and from
     /// several holes, the largest first, if it must be. A search through the books: not for
     /// the exit path.
-    pub fn allocate(&mut self, count: u64) -> Result<Frames<Dirty>, Error> {
-        if count == 0 {
-            return Err(Error::Nothing);
-        }
+    pub fn allocate(&mut self, count: u64) -> Result<Frames<Dirty>, Exhausted> {
         if !self.returned.is_empty() {
             self.join_returned();
         }
         let available = self.available();
         if count > available {
-            return Err(Error::Exhausted(count, available));
+            return Err(Exhausted(count, available));
         }
         let mut runs: Vec<Run> = Vec::new();
         let mut left = count;

@@ -28,32 +28,35 @@ pub struct WordError<'a> {
     wanted: &'static str,
 }
 
-/// What one word says.
-enum Word<'a> {
-    Batch,
-    Stay,
-    Log(LevelFilter),
-    Bootargs { vm: &'a str, value: &'a str },
-}
-
 impl<'a> CommandLine<'a> {
     /// Reads a command line. Words that are wrong change nothing; [`Self::errors`] names them.
     pub fn new(line: &'a str) -> Self {
         let mut this = Self { batch: false, stay: false, log: None, line };
-        for word in words(line).flatten() {
-            match word {
-                Word::Batch => this.batch = true,
-                Word::Stay => this.stay = true,
-                Word::Log(level) => this.log = Some(level),
-                Word::Bootargs { .. } => {}
-            }
+        for word in words(line) {
+            let _ = this.take(word);
         }
         this
     }
 
+    /// Does what one word says.
+    fn take(&mut self, word: &'a str) -> Result<(), WordError<'a>> {
+        const LEVELS: &str = "log=off, error, warn, info, debug or trace";
+        match word.split_once('=') {
+            None if word == "batch" => self.batch = true,
+            None if word == "stay" => self.stay = true,
+            Some(("log", level)) => {
+                let level = level.parse().map_err(|_| WordError { found: word, wanted: LEVELS })?;
+                self.log = Some(level);
+            }
+            _ => drop(replacement(word)?),
+        }
+        Ok(())
+    }
+
     /// The words that are wrong.
     pub fn errors(&self) -> impl Iterator<Item = WordError<'a>> + use<'a> {
-        words(self.line).filter_map(Result::err)
+        let mut scratch = *self;
+        words(self.line).filter_map(move |word| scratch.take(word).err())
     }
 
     /// What replaces the `bootargs` of the VM called `name`; the last one holds.
@@ -63,15 +66,12 @@ impl<'a> CommandLine<'a> {
 
     /// All `NAME.bootargs=` as (name, value), so that a name which no VM has can be reported.
     pub fn replacements(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        words(self.line).flatten().filter_map(|word| match word {
-            Word::Bootargs { vm, value } => Some((vm, value)),
-            _ => None,
-        })
+        words(self.line).filter_map(|word| replacement(word).ok())
     }
 }
 
 /// The words of a line; a value in double quotes belongs to its word, blanks and all.
-fn words<'a>(mut line: &'a str) -> impl Iterator<Item = Result<Word<'a>, WordError<'a>>> {
+fn words(mut line: &str) -> impl Iterator<Item = &str> {
     core::iter::from_fn(move || {
         let mut quoted = false;
         line = line.trim_start();
@@ -81,26 +81,19 @@ fn words<'a>(mut line: &'a str) -> impl Iterator<Item = Result<Word<'a>, WordErr
         });
         let (word, rest) = line.split_at_checked(end.unwrap_or(line.len()))?;
         line = rest;
-        (!word.is_empty()).then(|| parse(word))
+        (!word.is_empty()).then_some(word)
     })
 }
 
-fn parse(word: &str) -> Result<Word<'_>, WordError<'_>> {
+/// Name and value of `NAME.bootargs=value`.
+fn replacement(word: &str) -> Result<(&str, &str), WordError<'_>> {
     const WORDS: &str = "batch, stay, log=LEVEL or NAME.bootargs=...";
-    const LEVELS: &str = "log=off, error, warn, info, debug or trace";
     let wrong = |wanted| WordError { found: word, wanted };
-    let (key, value) = match (word, word.split_once('=')) {
-        ("batch", _) => return Ok(Word::Batch),
-        ("stay", _) => return Ok(Word::Stay),
-        (_, pair) => pair.ok_or(wrong(WORDS))?,
-    };
-    if key == "log" {
-        return value.parse().map(Word::Log).map_err(|_| wrong(LEVELS));
-    }
+    let (key, value) = word.split_once('=').ok_or(wrong(WORDS))?;
     let vm = key.strip_suffix(".bootargs").filter(|vm| !vm.is_empty()).ok_or(wrong(WORDS))?;
     let value = match value.strip_prefix('"') {
         Some(open) => open.strip_suffix('"').ok_or(wrong("a closing quote"))?,
         None => value,
     };
-    Ok(Word::Bootargs { vm, value })
+    Ok((vm, value))
 }

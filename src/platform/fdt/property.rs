@@ -7,7 +7,7 @@ use core::str::Split;
 ///
 /// Prints its value as in a source file: `"strings"`, `<cells>` or `[bytes]`, cut short where it
 /// is long.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Property<'a> {
     /// Its name.
     pub name: &'a str,
@@ -52,12 +52,6 @@ impl<'a> Property<'a> {
     pub(super) fn words(&self) -> Option<&'a [[u8; 4]]> {
         let (cells, rest) = self.bytes.as_chunks();
         rest.is_empty().then_some(cells)
-    }
-}
-
-impl fmt::Debug for Property<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {self}", self.name)
     }
 }
 

@@ -24,9 +24,10 @@ const fn encoding(op0: usize, op1: usize, crn: usize, crm: usize, op2: usize) ->
     (op0 & 1) << 14 | op1 << 11 | crn << 7 | crm << 3 | op2
 }
 
-// For each encoding a function of two instructions: `mrs x0, …`, and `msr …, x0`.
+// For each encoding a function of two instructions: `mrs x0, …`, and `msr …, x0`. In a section of
+// their own, which the linker leaves out of other programs.
 global_asm!(
-    ".text",
+    ".section .text.scan, \"ax\"",
     ".balign 8",
     "scan_reads:",
     ".set n, 0",
@@ -42,6 +43,7 @@ global_asm!(
     "ret",
     ".set n, n + 1",
     ".endr",
+    ".text",
 );
 
 unsafe extern "C" {

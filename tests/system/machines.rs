@@ -29,7 +29,7 @@ pub fn tests() -> Vec<Test> {
             // It is stopped alone, with one decoded line; its neighbour goes on to its end.
             let why =
                 ["ERROR: p vCPU 0: stopped: EC 0x20 instruction abort from a lower EL: fetch \
-                        at IPA 0xb000200, translation fault level 1, PC 0xb000200: the vector"];
+                        at IPA 0xb000200, translation fault level 2, PC 0xb000200: the vector"];
             stopped(Case::new(config).vm(Vm::new("p").kernel("fault")), &why)
         }),
         Test::new("machines/all-cpus-off", |config| {

@@ -11,6 +11,7 @@ pub mod trng;
 pub mod vgic;
 
 use crate::memory::Ipa;
+use vgic::Frame;
 
 /// IPA of the distributor.
 pub const GICD_BASE: u64 = 0x0800_0000;
@@ -40,15 +41,8 @@ pub const PHYSICAL_TIMER_INTID: u32 = 30;
 /// The device register at an IPA.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Target {
-    /// The distributor, and the offset in it.
-    Dist(u64),
-    /// The redistributor of a vCPU, and the offset in its two frames.
-    Redist {
-        /// Whose it is.
-        vcpu: usize,
-        /// From RD_base, in bytes.
-        offset: u64,
-    },
+    /// The interrupt controller: which of its frames, and the offset in it.
+    Gic(Frame, u64),
     /// The PL011, and the offset in it.
     Uart(u64),
     /// No device.
@@ -61,11 +55,11 @@ pub fn route(ipa: Ipa, vcpus: usize) -> Target {
     let ipa = ipa.get();
     let redist = ipa.wrapping_sub(GICR_BASE);
     if redist < vcpus as u64 * GICR_STRIDE {
-        Target::Redist { vcpu: (redist / GICR_STRIDE) as usize, offset: redist % GICR_STRIDE }
+        Target::Gic(Frame::Redist((redist / GICR_STRIDE) as usize), redist % GICR_STRIDE)
     } else if ipa.wrapping_sub(UART_BASE) < UART_SIZE {
         Target::Uart(ipa - UART_BASE)
     } else if ipa.wrapping_sub(GICD_BASE) < GICD_SIZE {
-        Target::Dist(ipa - GICD_BASE)
+        Target::Gic(Frame::Dist, ipa - GICD_BASE)
     } else {
         Target::None
     }

@@ -6,10 +6,10 @@ fn at(ipa: u64) -> Target {
 
 #[test]
 fn every_device_is_found_from_its_first_to_its_last_byte() {
-    assert_eq!(at(0x0800_0000), Target::Dist(0));
-    assert_eq!(at(0x0800_ffff), Target::Dist(0xffff));
-    assert_eq!(at(0x080a_0000), Target::Redist { vcpu: 0, offset: 0 });
-    assert_eq!(at(0x080d_ffff), Target::Redist { vcpu: 1, offset: 0x1_ffff });
+    assert_eq!(at(0x0800_0000), Target::Gic(Frame::Dist, 0));
+    assert_eq!(at(0x0800_ffff), Target::Gic(Frame::Dist, 0xffff));
+    assert_eq!(at(0x080a_0000), Target::Gic(Frame::Redist(0), 0));
+    assert_eq!(at(0x080d_ffff), Target::Gic(Frame::Redist(1), 0x1_ffff));
     assert_eq!(at(0x0900_0000), Target::Uart(0));
     assert_eq!(at(0x0900_0fff), Target::Uart(0xfff));
 }

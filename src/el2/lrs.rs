@@ -11,25 +11,34 @@ use crate::platform::gic;
 /// has while a vCPU is loaded.
 pub struct ListRegisters;
 
-/// Reads and writes list registers by their numbers.
-macro_rules! list_registers {
-    ($($number:literal $register:ident)*) => {
-        #[inline(always)]
-        fn read(index: usize) -> u64 {
-            match index { $($number => $register.get(),)* _ => 0 }
-        }
-
-        #[inline(always)]
-        fn write(index: usize, value: u64) {
-            match index { $($number => $register.set(value),)* _ => {} }
+/// The first four (most cores have no more) by two comparisons, the others by a table.
+macro_rules! by_index {
+    ($index:expr, $do:ident, $other:expr) => {
+        if $index < 4 {
+            match ($index & 2 == 0, $index & 1 == 0) {
+                (true, true) => $do!(ICH_LR0_EL2),
+                (true, false) => $do!(ICH_LR1_EL2),
+                (false, true) => $do!(ICH_LR2_EL2),
+                (false, false) => $do!(ICH_LR3_EL2),
+            }
+        } else {
+            match $index {
+                4 => $do!(ICH_LR4_EL2),
+                5 => $do!(ICH_LR5_EL2),
+                6 => $do!(ICH_LR6_EL2),
+                7 => $do!(ICH_LR7_EL2),
+                8 => $do!(ICH_LR8_EL2),
+                9 => $do!(ICH_LR9_EL2),
+                10 => $do!(ICH_LR10_EL2),
+                11 => $do!(ICH_LR11_EL2),
+                12 => $do!(ICH_LR12_EL2),
+                13 => $do!(ICH_LR13_EL2),
+                14 => $do!(ICH_LR14_EL2),
+                15 => $do!(ICH_LR15_EL2),
+                _ => $other,
+            }
         }
     };
-}
-list_registers! {
-    0 ICH_LR0_EL2 1 ICH_LR1_EL2 2 ICH_LR2_EL2 3 ICH_LR3_EL2
-    4 ICH_LR4_EL2 5 ICH_LR5_EL2 6 ICH_LR6_EL2 7 ICH_LR7_EL2
-    8 ICH_LR8_EL2 9 ICH_LR9_EL2 10 ICH_LR10_EL2 11 ICH_LR11_EL2
-    12 ICH_LR12_EL2 13 ICH_LR13_EL2 14 ICH_LR14_EL2 15 ICH_LR15_EL2
 }
 
 impl CpuInterface for ListRegisters {
@@ -41,12 +50,22 @@ impl CpuInterface for ListRegisters {
 
     #[inline(always)]
     fn lr(&self, index: usize) -> u64 {
-        read(index)
+        macro_rules! get {
+            ($register:ident) => {
+                $register.get()
+            };
+        }
+        by_index!(index, get, 0)
     }
 
     #[inline(always)]
     fn set_lr(&mut self, index: usize, value: u64) {
-        write(index, value);
+        macro_rules! set {
+            ($register:ident) => {
+                $register.set(value)
+            };
+        }
+        by_index!(index, set, ())
     }
 
     #[inline(always)]

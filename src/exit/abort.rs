@@ -10,6 +10,7 @@ use super::esr::{Abort, Access, Esr};
 use super::guest::{Guest, Next};
 use super::inject::Exception;
 use super::{fault, pstate};
+use crate::device::vgic::{self, Frame};
 use crate::device::{Target, route};
 use crate::el2::{at, cache};
 use crate::memory::{Ipa, PAGE_SIZE};
@@ -19,38 +20,28 @@ use crate::vm::layout::UART_INTID;
 /// A load or store.
 #[inline(never)]
 pub fn data(guest: &mut Guest, esr: Esr) -> Next {
-    let vcpus = guest.vm.vcpus.len();
-    let (mut target, mut access, mut ipa);
     let usual = Abort::new(esr).usual_access(FAR_EL2.get(), HPFAR_EL2.get());
-    if let Some(usual) = usual
+    if let Some((access, ipa)) = usual
         && pstate::is_plain(guest.state.frame.pstate, SCTLR_EL1.get())
     {
-        (access, ipa) = usual;
-        target = route(ipa, vcpus);
+        let target = route(ipa, guest.vm.vcpus.len());
         if target == Target::None {
             return not_emulated(guest, esr);
         }
         guest.skip(esr);
-    } else {
-        match unusual(guest, esr) {
-            Ok(found) => (access, ipa) = found,
-            Err(next) => return next,
-        }
-        target = route(ipa, vcpus);
-    }
-    // Once, or for a pair twice.
-    loop {
         emulate(guest, target, access);
-        let Some(second) = access.second() else { return Next::Resume };
-        ipa = ipa.wrapping_add(access.bytes().into());
-        (access, target) = (second, route(ipa, vcpus));
+        return Next::Resume;
+    }
+    match unusual(guest, esr) {
+        Ok(()) => Next::Resume,
+        Err(next) => next,
     }
 }
 
 /// A load or store without a syndrome, by AArch32 or with big-endian data, or a store to read-only
-/// memory: its access to a device, and where. It is stepped over. `Err` if there is none, and what comes of it.
-#[cold]
-fn unusual(guest: &mut Guest, esr: Esr) -> Result<(Access, Ipa), Next> {
+/// memory. `Err` if it is not one of a device or of read-only memory, and what comes of it.
+#[inline(never)]
+fn unusual(guest: &mut Guest, esr: Esr) -> Result<(), Next> {
     let (abort, pstate, vcpus) = (Abort::new(esr), guest.state.frame.pstate, guest.vm.vcpus.len());
     // What is written to read-only memory goes nowhere, as with a board's flash or ROM.
     let read_only = abort.write() && !abort.fault().is_translation();
@@ -63,7 +54,13 @@ fn unusual(guest: &mut Guest, esr: Esr) -> Result<(Access, Ipa), Next> {
         _ => return Err(not_emulated(guest, esr)),
     };
     guest.skip(esr);
-    Ok((access.in_order(pstate::is_big_endian(pstate, SCTLR_EL1.get())), ipa))
+    let first = access.in_order(pstate::is_big_endian(pstate, SCTLR_EL1.get()));
+    emulate(guest, route(ipa, vcpus), first);
+    if let Some(second) = first.second() {
+        let ipa = ipa.wrapping_add(first.bytes().into());
+        emulate(guest, route(ipa, vcpus), second);
+    }
+    Ok(())
 }
 
 /// The access of the instruction at the guest's PC, which aborted at `ipa`, of a device; and where
@@ -133,35 +130,52 @@ fn ipa(abort: Abort) -> Option<Ipa> {
 
 #[inline(always)]
 fn read(guest: &mut Guest, target: Target, size: u32) -> u64 {
-    let index = guest.vcpu.index;
-    let (value, effects) = match target {
-        Target::Dist(offset) => guest.vm.vgic.lock().dist_read(index, offset, size, &guest.lrs),
-        Target::Redist { vcpu, offset } => {
-            guest.vm.vgic.lock().redist_read(index, vcpu, offset, size, &guest.lrs)
+    match target {
+        Target::Gic(frame, offset) => {
+            let (vcpus, spis) = (guest.vm.vcpus.len(), guest.vm.spis);
+            match vgic::typer(frame, offset, size, vcpus, spis) {
+                Some(value) => value,
+                None => gic_read(guest, frame, offset, size),
+            }
         }
-        Target::Uart(offset) => return uart_read(guest, offset, size),
-        Target::None => return 0,
-    };
-    guest.notify(effects);
-    value
+        Target::Uart(offset) => uart_read(guest, offset, size),
+        Target::None => 0,
+    }
 }
 
 #[inline(always)]
 fn write(guest: &mut Guest, target: Target, size: u32, value: u64) {
-    let index = guest.vcpu.index;
-    let effects = match target {
-        Target::Dist(offset) => {
-            guest.vm.vgic.lock().dist_write(index, offset, size, value, &mut guest.lrs)
-        }
-        Target::Redist { vcpu, offset } => {
-            guest.vm.vgic.lock().redist_write(index, vcpu, offset, size, value, &mut guest.lrs)
-        }
-        Target::Uart(offset) => return uart_write(guest, offset, size, value),
-        Target::None => return,
-    };
-    guest.notify(effects);
+    match target {
+        Target::Gic(frame, offset) => gic_write(guest, frame, offset, size, value),
+        Target::Uart(offset) => uart_write(guest, offset, size, value),
+        Target::None => {}
+    }
 }
 
+// One function for each device and direction, none of them inlined: a short way through one does
+// not save and restore the registers that the long way through another needs.
+
+#[inline(never)]
+fn gic_read(guest: &mut Guest, frame: Frame, offset: u64, size: u32) -> u64 {
+    let index = guest.vcpu.index;
+    let (value, others) = guest.vm.vgic.lock().read(index, frame, offset, size, &guest.lrs);
+    if others.is_empty() {
+        return value;
+    }
+    guest.settle(others);
+    guest.vm.vgic.lock().read_settled(index, frame, offset, size, &guest.lrs)
+}
+
+#[inline(never)]
+fn gic_write(guest: &mut Guest, frame: Frame, offset: u64, size: u32, value: u64) {
+    let index = guest.vcpu.index;
+    let effects = guest.vm.vgic.lock().write(index, frame, offset, size, value, &mut guest.lrs);
+    if !effects.is_empty() {
+        guest.settle(effects);
+    }
+}
+
+#[inline(never)]
 fn uart_read(guest: &mut Guest, offset: u64, size: u32) -> u64 {
     let mut uart = guest.vm.uart.lock();
     let (value, change) = uart.read(offset, size);
@@ -176,6 +190,7 @@ fn uart_read(guest: &mut Guest, offset: u64, size: u32) -> u64 {
     value.into()
 }
 
+#[inline(never)]
 fn uart_write(guest: &mut Guest, offset: u64, size: u32, value: u64) {
     let mut uart = guest.vm.uart.lock();
     let (transmit, change) = uart.write(offset, size, value as u32);
@@ -191,7 +206,7 @@ fn uart_write(guest: &mut Guest, offset: u64, size: u32, value: u64) {
 /// The UART's interrupt line has changed. Called with the UART's lock held, so that levels reach
 /// the vGIC in the order in which they arose.
 fn set_uart_level(guest: &Guest, level: bool) {
-    let effects = guest.vm.vgic.lock().set_spi_level(UART_INTID, level);
+    let effects = guest.vm.vgic.lock().set_level(0, UART_INTID, level);
     // The own bit too: a wake-up of a running vCPU makes it look before it enters.
     guest.notify(effects);
 }

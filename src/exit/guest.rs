@@ -38,6 +38,9 @@ pub struct Guest {
     pub lrs: ListRegisters,
     /// Why it leaves, where a handler says [`Next::Leave`].
     pub reason: Reason,
+    /// While the virtual timer's interrupt is on its way through the guest: whether its line was
+    /// high at the last look.
+    pub timer_line: Option<bool>,
     /// When its slice ends, if somebody waits for the pCPU.
     pub slice_end: Option<u64>,
     /// The earliest of the pCPU's other events.
@@ -99,11 +102,13 @@ impl Guest {
             state,
             lrs: ListRegisters,
             reason: Reason::Preempted,
+            timer_line: None,
             slice_end,
             next_event,
             pcpu,
         };
-        guest.vm.vgic.lock().load(guest.vcpu.index, &mut guest.lrs);
+        let in_flight = guest.vm.vgic.lock().load(guest.vcpu.index, &mut guest.lrs);
+        guest.timer_line = in_flight.then_some(true);
         guest.check_physical_timer();
         guest
     }
@@ -209,6 +214,45 @@ impl Guest {
         }
     }
 
+    /// After an access of the interrupt controller: tells other vCPUs of the VM, and waits for
+    /// those whose list registers it concerns to have folded them, which they do on their way out
+    /// of their guests and back. No lock is held meanwhile, and this vCPU does the same for others.
+    #[cold]
+    pub fn settle(&mut self, effects: Effects) {
+        self.notify(effects);
+        loop {
+            let mut vgic = self.vm.vgic.lock();
+            let effects = vgic.deliver(self.vcpu.index, &mut self.lrs);
+            let awaits = vgic.awaits(self.vcpu.index);
+            drop(vgic);
+            self.notify(effects);
+            if !awaits {
+                return;
+            }
+            cache::yield_now();
+        }
+    }
+
+    /// A guest moves or stops its virtual timer without an exit, and the line of the interrupt
+    /// follows. Looked at after each exit while that interrupt is on its way.
+    #[inline(always)]
+    pub fn check_virtual_timer(&mut self) {
+        if let Some(was) = self.timer_line {
+            let high = is_virtual_timer_high();
+            if high != was {
+                self.virtual_timer_changed(high);
+            }
+        }
+    }
+
+    #[cold]
+    fn virtual_timer_changed(&mut self, high: bool) {
+        let index = self.vcpu.index;
+        let (in_flight, effects) = self.vm.vgic.lock().set_timer(index, high, &mut self.lrs);
+        self.timer_line = in_flight.then_some(high);
+        self.notify(effects);
+    }
+
     /// Sets the level of the emulated physical timer's interrupt, and arms the host's timer for
     /// whatever comes first.
     pub fn check_physical_timer(&mut self) {
@@ -259,6 +303,12 @@ impl Guest {
         }
         Next::Resume
     }
+}
+
+/// The line of the virtual timer's interrupt: CNTV_CTL_EL0.ISTATUS and ENABLE, and not IMASK.
+#[inline(always)]
+fn is_virtual_timer_high() -> bool {
+    CNTV_CTL_EL0.get() & 7 == 0b101
 }
 
 /// The earlier of two deadlines.

@@ -7,7 +7,6 @@ use super::guest::{Guest, Next};
 use crate::platform::machine::Machine;
 use crate::platform::{console, gic, timer};
 use crate::sched::Reason;
-use crate::vm::layout::VIRTUAL_TIMER_INTID;
 use crate::vm::{self, schedule};
 
 /// INTIDs of this machine's interrupts, from its tree; none has number 0.
@@ -36,7 +35,7 @@ pub fn init(machine: &Machine<'_>) -> [u32; 3] {
 }
 
 /// Takes the interrupts that are pending; says whether the guest, if there is one, goes on.
-#[inline]
+#[inline(never)]
 pub fn take_all(mut guest: Option<&mut Guest>) -> Next {
     let mut next = Next::Resume;
     while let Some(intid) = gic::acknowledge() {
@@ -67,8 +66,7 @@ fn take(intid: u32, guest: Option<&mut Guest>) -> Next {
         // Why is in the presence's attention bits, looked at before the next entry.
     } else if intid == INTIDS.maintenance.load(Ordering::Relaxed) {
         if let Some(guest) = guest {
-            let effects = guest.vm.vgic.lock().sync(guest.vcpu.index, &mut guest.lrs);
-            guest.notify(effects);
+            maintenance(guest);
         }
     } else if intid == INTIDS.uart.load(Ordering::Relaxed) {
         uart();
@@ -76,7 +74,15 @@ fn take(intid: u32, guest: Option<&mut Guest>) -> Next {
     Next::Resume
 }
 
+/// A list register asks for attention.
+#[inline(never)]
+fn maintenance(guest: &mut Guest) {
+    let effects = guest.vm.vgic.lock().sync(guest.vcpu.index, &mut guest.lrs);
+    guest.notify(effects);
+}
+
 /// The terminal takes more, or keys were pressed: the VMs that they are for have to hear of it.
+#[inline(never)]
 fn uart() {
     console::interrupt(|vm| {
         if let Some(vm) = vm::by_id(vm) {
@@ -90,13 +96,14 @@ fn uart() {
 fn virtual_timer(guest: &mut Guest, intid: u32) -> Next {
     gic::drop_priority(intid);
     let index = guest.vcpu.index;
-    let pintid = intid as u16;
-    let effects = guest.vm.vgic.lock().raise_hw(index, VIRTUAL_TIMER_INTID, pintid, &mut guest.lrs);
+    guest.timer_line = Some(true);
+    let effects = guest.vm.vgic.lock().raise_timer(index, intid as u16, &mut guest.lrs);
     guest.notify(effects);
     Next::Resume
 }
 
 /// The end of a slice, or a deadline of somebody's.
+#[inline(never)]
 fn hypervisor_timer(guest: Option<&mut Guest>) -> Next {
     let pcpu = crate::el2::percpu::this().id.get();
     let now = timer::now();

@@ -53,24 +53,32 @@ fn run_vcpu(
     next: Option<u64>,
     waited: u64,
 ) -> Reason {
-    let presence = schedule::presence(percpu::this().id.get());
     // SAFETY: the run queue has just given it to this pCPU.
     let mut guest = unsafe { Guest::load(vm, vcpu, slice_end, next) };
     guest.tell_stolen_time(waited);
+    run_loaded(&mut guest);
+    guest.put()
+}
+
+/// Enters the guest and handles why it came back, again and again. A function of its own, so that
+/// its few variables stay in registers.
+#[inline(never)]
+fn run_loaded(guest: &mut Guest) {
+    let presence = schedule::presence(guest.pcpu);
     loop {
         if !presence.enter() {
             if guest.attend(presence.take_attention()) == Next::Leave {
-                break;
+                return;
             }
             continue;
         }
-        let exit = run(&mut guest);
+        let exit = run(guest);
         presence.leave();
-        if handle(&mut guest, exit) == Next::Leave {
-            break;
+        guest.check_virtual_timer();
+        if handle(guest, exit) == Next::Leave {
+            return;
         }
     }
-    guest.put()
 }
 
 /// Enters the guest; returns why it came back.

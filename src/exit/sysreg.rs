@@ -88,11 +88,11 @@ fn write(guest: &mut Guest, register: SysReg, value: u64) -> Answer {
         reg::ICC_SGI1R_EL1 => sgi(guest, SgiRegister::Sgi1r, value),
         reg::ICC_ASGI1R_EL1 => sgi(guest, SgiRegister::Asgi1r, value),
         reg::ICC_SGI0R_EL1 => sgi(guest, SgiRegister::Sgi0r, value),
-        // ICH_HCR_EL2.TDIR, set while more interrupts are active than list registers.
+        // ICH_HCR_EL2.TDIR: another vCPU may have taken it, or it has no list register.
         reg::ICC_DIR_EL1 => {
             let (index, intid) = (guest.vcpu.index, value as u32 & 0xff_ffff);
             let effects = guest.vm.vgic.lock().dir(index, intid, &mut guest.lrs);
-            guest.notify(effects);
+            guest.settle(effects);
         }
         reg::CNTP_CTL_EL0 => return physical_timer(guest, |timer, _| timer.set_ctl(value)),
         reg::CNTP_CVAL_EL0 => return physical_timer(guest, |timer, _| timer.set_cval(value)),

@@ -25,7 +25,7 @@ pub fn block(guest: &mut Guest) -> Next {
     let _ = schedule::with(|queue| queue.acknowledge(entity));
     // What has arrived goes into the list registers first: they are what is looked at.
     guest.deliver_interrupts();
-    if guest.vm.vgic.lock().has_deliverable_loaded(guest.vcpu.index, &guest.lrs) {
+    if guest.vm.vgic.lock().has_deliverable(guest.vcpu.index, &guest.lrs) {
         return Next::Resume;
     }
     let deadline = guest.deadline();

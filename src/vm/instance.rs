@@ -32,8 +32,6 @@ use crate::memory::{Ipa, PAGE_SIZE};
 use crate::platform::{console, power, psci, timer};
 use crate::sched::{MAX_ENTITIES, SchedError, State};
 
-/// SPIs of a VM: one bank, of which the UART has one.
-const SPIS: usize = 32;
 /// No vCPU has run there yet.
 const NOBODY: usize = usize::MAX;
 /// Each VM has a vCPU and its job in the run queue.
@@ -54,6 +52,8 @@ pub struct Vm {
     pub cntvoff: AtomicU64,
     /// Its vCPUs.
     pub vcpus: Vec<Vcpu>,
+    /// How many SPIs its interrupt controller has.
+    pub spis: usize,
     /// Its interrupt controller.
     pub vgic: Lock<Vgic, { rank::VGIC }>,
     /// Its UART.
@@ -161,7 +161,8 @@ impl Vm {
             name: config.name.into(),
             vttbr,
             cntvoff: AtomicU64::new(0),
-            vgic: Lock::new(Vgic::new(config.cpus, SPIS)),
+            spis: config.spis,
+            vgic: Lock::new(Vgic::new(config.cpus, config.spis)),
             uart: Lock::new(Pl011::new()),
             calls: calls::Guest {
                 vcpus: config.cpus,
@@ -349,7 +350,7 @@ impl Vm {
             && let Some(key) = console::next_key(self.id)
         {
             if let Some(level) = uart.receive(key) {
-                effects |= self.vgic.lock().set_spi_level(UART_INTID, level);
+                effects |= self.vgic.lock().set_level(0, UART_INTID, level);
             }
         }
         drop(uart);

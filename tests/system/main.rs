@@ -14,6 +14,7 @@ mod demo;
 mod descriptions;
 mod exits;
 mod gdb;
+mod gic;
 mod harness;
 mod machines;
 mod probes;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         console::tests(),
         descriptions::tests(),
         gdb::tests(),
+        gic::tests(),
         bare::tests(),
         real::tests(),
     ];

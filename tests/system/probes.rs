@@ -35,7 +35,7 @@ pub const PROBES: [Probe; 18] = [
     probe("serror", 4),
     probe("fiq", 8),
     probe("pl011", 27),
-    probe("gic", 55),
-    probe("timer", 43),
+    probe("gic", 65),
+    probe("timer", 49),
     probe("setway", 5),
 ];

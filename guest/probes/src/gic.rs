@@ -25,6 +25,10 @@ pub fn run() {
     pending_while_active();
     active_by_software();
     eoi_mode_1();
+    level_by_register();
+    distributor_off();
+    active_priorities();
+    binary_point();
     registers_at_the_edge();
     check::equal("gic.nothing-left", mrs!(ICC_IAR1_EL1), 1023);
     check::end();
@@ -355,6 +359,107 @@ fn eoi_mode_1() {
     irq::restore_handler();
     put_back(SPI);
     put_back(SPI + 1);
+}
+
+/// A level-triggered interrupt that software has made pending comes once: its line is low.
+fn level_by_register() {
+    let register = gic::GICD + gic::ICFGR + SPI as usize / 16 * 4;
+    mmio::write32(register, mmio::read32(register) & !(2 << (SPI % 16 * 2)));
+    gic::enable(SPI);
+    irq::forget();
+    gic::set_bit(gic::ISPENDR, SPI);
+    irq::let_in();
+    check::equal("gic.level-by-ispendr", irq::count(), 1);
+    gic::set_bit(gic::ISPENDR, SPI);
+    gic::set_bit(gic::ICPENDR, SPI);
+    irq::let_in();
+    check::equal("gic.level-by-icpendr", irq::count(), 1);
+    // Active by software, and ended by ICC_DIR_EL1: no acknowledge, no priority to drop.
+    msr!(ICC_CTLR_EL1, 1 << 1);
+    arch::isb();
+    gic::set_bit(gic::ISACTIVER, SPI);
+    msr!(ICC_DIR_EL1, u64::from(SPI));
+    arch::isb();
+    check::that("gic.active-by-software-ends", !gic::bit(gic::ISACTIVER, SPI), "not active");
+    msr!(ICC_CTLR_EL1, 0);
+    arch::isb();
+    put_back(SPI);
+}
+
+/// GICD_CTLR forwards nothing while the group is off, and all of it afterwards.
+fn distributor_off() {
+    prepare(SPI, gic::PRIORITY);
+    irq::forget();
+    let enabled = mmio::read32(gic::GICD_CTLR);
+    mmio::write32(gic::GICD_CTLR, enabled & !2);
+    gic::set_bit(gic::ISPENDR, SPI);
+    gic::send_sgi(3, 1);
+    irq::let_in();
+    check::equal("gic.distributor-off", irq::count(), 0);
+    check::equal("gic.group-reads-off", mmio::read32(gic::GICD_CTLR), enabled & !2);
+    mmio::write32(gic::GICD_CTLR, enabled);
+    irq::let_in();
+    check::equal("gic.distributor-on", irq::count(), 2);
+    put_back(SPI);
+}
+
+static ACTIVE_PRIORITIES: AtomicU32 = AtomicU32::new(0);
+
+/// ICC_AP1R0_EL1 has the running priorities: a kernel that saves and restores them finds its
+/// place again.
+fn active_priorities() {
+    prepare(SPI, 0xa0);
+    irq::forget();
+    irq::hook(|_| {
+        let saved = mrs!(ICC_AP1R0_EL1);
+        msr!(ICC_AP1R0_EL1, 0);
+        arch::isb();
+        let idle = mrs!(ICC_RPR_EL1) as u32;
+        msr!(ICC_AP1R0_EL1, saved);
+        arch::isb();
+        let running = mrs!(ICC_RPR_EL1) as u32;
+        ACTIVE_PRIORITIES.store(idle << 8 | running, Ordering::Relaxed);
+    });
+    gic::set_bit(gic::ISPENDR, SPI);
+    irq::let_in();
+    irq::unhook();
+    let seen = ACTIVE_PRIORITIES.load(Ordering::Relaxed);
+    check::equal("gic.active-priorities", (seen >> 8, seen & 0xff), (0xff, 0xa0));
+    check::equal("gic.active-priorities-end", mrs!(ICC_AP1R0_EL1), 0);
+    put_back(SPI);
+}
+
+/// ICC_BPR1_EL1: within one group of priorities nothing preempts, but the better one is next.
+fn binary_point() {
+    const LOW: u32 = FIRST;
+    const HIGH: u32 = FIRST + 1;
+    for (point, nested) in [(0, true), (6, false)] {
+        msr!(ICC_BPR1_EL1, point);
+        arch::isb();
+        prepare(LOW, 0xb0);
+        prepare(HIGH, 0xa0);
+        irq::forget();
+        irq::hook(|intid| {
+            if intid == LOW {
+                gic::set_bit(gic::ISPENDR, HIGH);
+                let (elr, spsr) = (mrs!(ELR_EL1), mrs!(SPSR_EL1));
+                irq::let_in();
+                msr!(ELR_EL1, elr);
+                msr!(SPSR_EL1, spsr);
+                RUNNING_PRIORITY.store(irq::count() as u32, Ordering::Relaxed);
+            }
+        });
+        gic::set_bit(gic::ISPENDR, LOW);
+        irq::let_in();
+        irq::let_in();
+        irq::unhook();
+        let during = RUNNING_PRIORITY.load(Ordering::Relaxed);
+        let wanted = if nested { 2 } else { 1 };
+        check::equal("gic.binary-point", (during, irq::count()), (wanted, 2));
+        [LOW, HIGH].into_iter().for_each(put_back);
+    }
+    msr!(ICC_BPR1_EL1, 0);
+    arch::isb();
 }
 
 /// Registers of interrupts that don't exist read as zero and ignore writes; nothing faults.

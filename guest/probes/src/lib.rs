@@ -19,6 +19,8 @@
 //! | [`setway`] | cache maintenance by set and way | |
 //! | [`pl011`], [`gic`] | devices | |
 //! | [`timer`] | both timers, and a clock that loses no tick | `ticks=` |
+//! | [`siblings`] | the interrupts of another CPU | `rounds=` |
+//! | [`gicscan`] | every register of the interrupt controller, for a comparison | |
 //! | [`smp`] | PSCI and interrupts among up to four CPUs | `cycles=` `rounds=` `strict` |
 //! | [`patterns`] | all state that a switch must keep | `seed=` `loops=` |
 //! | [`scan`] | every encoding of a system register | `seed=` `rounds=` `ms=` |
@@ -46,6 +48,7 @@ pub mod fault;
 pub mod fiq;
 pub mod fp;
 pub mod gic;
+pub mod gicscan;
 pub mod hvc;
 pub mod iabort;
 pub mod idle;
@@ -63,6 +66,7 @@ pub mod rom;
 pub mod scan;
 pub mod serror;
 pub mod setway;
+pub mod siblings;
 pub mod smc;
 pub mod smccc;
 pub mod smp;

@@ -2,10 +2,7 @@
 
 use super::lr;
 
-/// "No vCPU": an SPI that is routed to an affinity which does not exist.
-pub(super) const NOBODY: u8 = u8::MAX;
-
-/// Thirty-two interrupts.
+/// Thirty-two interrupts: the SGIs and PPIs of one vCPU, or SPIs.
 ///
 /// What is in a list register has *left* the bank: its bit in `in_lr` is set, and `latch` and
 /// `active` are zero for it until the list register is folded back, except for what happened
@@ -20,24 +17,39 @@ pub(super) struct Bank {
     pub allowed: u32,
     /// ICFGR: 1 = edge-triggered.
     pub edge: u32,
-    /// Pending by an edge, an SGI, ISPENDR or a physical interrupt.
+    /// Pending by an edge, an SGI or ISPENDR.
     pub latch: u32,
     /// The input line of the interrupt.
     pub level: u32,
     /// Acknowledged and not yet deactivated.
     pub active: u32,
-    /// Lies in a list register of the vCPU that holds it.
+    /// Lies in a list register, `slot`, of the vCPU that holds it, `holder`.
     pub in_lr: u32,
+    /// Of `in_lr`: took the latch along.
+    pub moved: u32,
+    /// Of `in_lr`: was active when all list registers were last written.
+    pub was_active: u32,
+    /// Of `in_lr`: another vCPU has deactivated it.
+    pub deactivated: u32,
+    /// IROUTER.Interrupt_Routing_Mode: any vCPU will do.
+    pub any: u32,
+    /// IROUTER's affinity, Aff3 to Aff0: the number of the vCPU, if there is such a one.
+    pub route: [u32; 32],
     /// IPRIORITYR.
     pub priority: [u8; 32],
     /// The priority with which an interrupt became active. The CPU interface compares it when
     /// the guest ends the interrupt, so a later write of IPRIORITYR must not reach it.
     pub running: [u8; 32],
+    /// The vCPU that has it in a list register or active: only that one's guest can end it.
+    pub holder: [u8; 32],
+    /// The list register in which it lies.
+    pub slot: [u8; 32],
 }
 
 impl Bank {
-    /// The state at reset; `edge` holds the interrupts that are edge-triggered for good.
-    pub fn new(edge: u32) -> Self {
+    /// The state at reset, with all interrupts routed to `vcpu`; `edge` holds those that are
+    /// edge-triggered for good.
+    pub fn new(vcpu: usize, edge: u32) -> Self {
         Self {
             enabled: 0,
             group: 0,
@@ -47,8 +59,15 @@ impl Bank {
             level: 0,
             active: 0,
             in_lr: 0,
+            moved: 0,
+            was_active: 0,
+            deactivated: 0,
+            any: 0,
+            route: [vcpu as u32; 32],
             priority: [0; 32],
             running: [0; 32],
+            holder: [vcpu as u8; 32],
+            slot: [0; 32],
         }
     }
 
@@ -78,6 +97,25 @@ impl Bank {
         self.latch & self.in_lr & self.allowed
     }
 
+    /// The vCPU to which interrupt `index` goes; `any` is that of the one-of-N kind.
+    #[inline]
+    pub fn target(&self, index: usize, any: usize) -> usize {
+        if self.any >> (index & 31) & 1 != 0 { any } else { self.route[index & 31] as usize }
+    }
+
+    /// IROUTER of interrupt `index`: Aff3 in 39:32, IRM in 31, Aff2 to Aff0.
+    pub fn router(&self, index: usize) -> u64 {
+        let (route, any) = (u64::from(self.route[index & 31]), self.any >> (index & 31) & 1);
+        (route & 0xff00_0000) << 8 | u64::from(any) << 31 | route & 0xff_ffff
+    }
+
+    /// Writes it.
+    pub fn set_router(&mut self, index: usize, value: u64) {
+        let bit = 1 << (index & 31);
+        self.any = if value & 1 << 31 != 0 { self.any | bit } else { self.any & !bit };
+        self.route[index & 31] = (value >> 8) as u32 & 0xff00_0000 | value as u32 & 0xff_ffff;
+    }
+
     /// A list register's value for interrupt `intid` without state and source.
     #[inline]
     pub fn compose(&self, intid: u32, priority: u8) -> u64 {
@@ -85,71 +123,57 @@ impl Bank {
         lr::compose(intid, priority) | group
     }
 
-    /// Moves interrupt `intid` into a list register and returns its value, and whether the
-    /// latch moved with it. `hw` is the physical interrupt behind it. An active interrupt takes
-    /// its latch along only with `renew`.
+    /// Moves interrupt `intid` into a list register and returns its value. `hw` is HW and pINTID
+    /// where a physical interrupt is behind it, or 0. An active interrupt takes its latch along
+    /// only with `renew`.
     #[inline(always)]
-    pub fn move_out(&mut self, intid: u32, hw: Option<u16>, renew: bool) -> (u64, bool) {
+    pub fn move_out(&mut self, intid: u32, hw: u64, renew: bool) -> u64 {
         let index = intid as usize & 31;
         let bit = 1u32 << index;
-        let latched = self.latch & bit != 0;
-        self.in_lr |= bit;
+        let latched = self.latch & bit;
+        let was_active = self.active & bit;
         // A level is sampled again when the guest has ended the interrupt: EOI asks for the
         // maintenance interrupt. With HW=1 the physical GIC samples, and the bit is not there.
-        let resample = if self.edge & bit == 0 { lr::LR_EOI } else { 0 };
-        if self.active & bit == 0 {
-            self.latch &= !bit;
-            let source = hw.map_or(resample, lr::hw);
-            let value = self.compose(intid, self.priority[index]) | source;
-            return (value | lr::LR_PENDING, latched);
-        }
+        let end = if hw != 0 {
+            hw
+        } else if self.edge & bit == 0 {
+            lr::LR_EOI
+        } else {
+            0
+        };
+        self.in_lr |= bit;
         self.active &= !bit;
-        let renew = renew && resample == 0 && self.running[index] == self.priority[index];
-        let value = self.compose(intid, self.running[index]) | lr::LR_ACTIVE;
-        match hw {
-            Some(pintid) if !latched => (value | lr::hw(pintid), false),
-            None if latched && renew => {
-                self.latch &= !bit;
-                (value | lr::LR_PENDING, true)
-            }
-            // Active and pending in one, which HW=1 does not allow: have the end reported.
-            _ if latched => (value | lr::LR_EOI, false),
-            _ => (value | resample, false),
-        }
+        self.was_active = self.was_active & !bit | was_active;
+        let (priority, state, takes_latch) = if was_active == 0 {
+            (self.priority[index], lr::LR_PENDING | end, true)
+        } else if latched == 0 {
+            (self.running[index], lr::LR_ACTIVE | end, false)
+        } else if renew && end == 0 && self.running[index] == self.priority[index] {
+            (self.running[index], lr::LR_ACTIVE | lr::LR_PENDING, true)
+        } else {
+            // Active and pending in one, but not in one register: have the end reported.
+            (self.running[index], lr::LR_ACTIVE | lr::LR_EOI, false)
+        };
+        let moved = if takes_latch { latched } else { 0 };
+        self.moved = self.moved & !bit | moved;
+        self.latch &= !moved;
+        self.compose(intid, priority) | state
     }
 
     /// Takes interrupt `index` back from a list register that holds `value` now.
     #[inline]
-    pub fn move_in(&mut self, index: usize, value: u64, moved: bool, deactivate: bool) {
+    pub fn move_in(&mut self, index: usize, value: u64) {
         let bit = 1u32 << (index & 31);
-        self.in_lr &= !bit;
-        if moved && value & lr::LR_PENDING != 0 {
-            self.latch |= bit;
+        if value & lr::LR_PENDING != 0 {
+            self.latch |= self.moved & bit;
         }
-        if value & lr::LR_ACTIVE != 0 && !deactivate {
+        if value & lr::LR_ACTIVE != 0 && self.deactivated & bit == 0 {
             self.active |= bit;
             self.running[index & 31] = lr::priority(value);
         }
-    }
-}
-
-/// Thirty-two SPIs, with where each one goes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct SpiBank {
-    /// Their state.
-    pub bank: Bank,
-    /// IROUTER as written.
-    pub irouter: [u64; 32],
-    /// The vCPU that `irouter` selects, or [`NOBODY`].
-    pub target: [u8; 32],
-    /// The vCPU that has it in a list register or active: only that one deactivates it.
-    pub holder: [u8; 32],
-}
-
-impl SpiBank {
-    /// The state at reset: everything routed to affinity 0.0.0.0.
-    pub fn new() -> Self {
-        Self { bank: Bank::new(0), irouter: [0; 32], target: [0; 32], holder: [NOBODY; 32] }
+        self.in_lr &= !bit;
+        self.was_active &= !bit;
+        self.deactivated &= !bit;
     }
 }
 

@@ -1,25 +1,25 @@
-//! One vCPU: its redistributor's interrupts, its list registers, and the short ways between them.
+//! One vCPU: the books about its list registers, and the short ways into them.
 
-use super::bank::{Bank, Bits, SpiBank};
-use super::slots::Slots;
-use super::{CpuInterface, RESYNC, SGIS, WAITING, lr};
+use super::bank::Bank;
+use super::{CpuInterface, TIMER, WAITING, lr};
 
-/// One vCPU's redistributor and the books about its list registers.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What is known of one vCPU beside the state of its interrupts.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Cpu {
-    /// SGIs and PPIs.
-    pub private: Bank,
-    /// Where there may be work. In the low half `PRIVATE` and the banks of SPIs, to look at
+    /// Where there may be work. From bit 0 up its own bank and those of the SPIs, to look at
     /// before the next entry; from [`WAITING`] up the same banks, to look at when a maintenance
-    /// interrupt says so; [`RESYNC`] and `LOWERED`. Zero means that whatever is pending and
+    /// interrupt says so; `RESYNC` and `LOWERED`. Zero means that whatever is pending and
     /// allowed, or active, is in a list register.
     pub attention: u64,
-    /// Its list registers.
-    pub slots: Slots,
-    /// PPIs with a physical interrupt behind them that is active.
-    pub hw: u32,
-    /// The physical interrupt of each.
-    pub pintid: [u16; 32],
+    /// The list registers in use, to the model's knowledge: the guest may be done with them.
+    pub used: u32,
+    /// ICH_HCR_EL2 as last written.
+    pub hcr: u64,
+    /// The vCPUs that wait until it has folded its list registers.
+    pub awaited_by: u64,
+    /// HW and pINTID for a list register with its timer's interrupt, while the physical one is
+    /// active for it; or 0.
+    pub timer: u64,
     /// GICR_WAKER.ProcessorSleep is zero.
     pub awake: bool,
     /// On a pCPU.
@@ -27,124 +27,73 @@ pub(super) struct Cpu {
 }
 
 impl Cpu {
-    /// The state at reset.
-    pub fn new() -> Self {
-        Self {
-            private: Bank::new(SGIS),
-            attention: 0,
-            slots: Slots::default(),
-            hw: 0,
-            pintid: [0; 32],
-            awake: false,
-            loaded: false,
-        }
-    }
-
     /// The banks with interrupts that found no list register.
     #[inline]
     pub fn waiting(&self) -> u32 {
-        (self.attention >> WAITING) as u32 & 0x3fff_ffff
+        (self.attention >> WAITING) as u32 & 0x7fff_ffff
     }
 
     /// All banks in which there may be work.
     #[inline]
     pub fn banks(&self) -> u32 {
-        self.attention as u32 | self.waiting()
+        self.attention as u32 & 0x7fff_ffff | self.waiting()
     }
 
-    /// PPIs whose physical interrupt the vCPU still has to deactivate.
-    pub fn in_flight(&self) -> u32 {
-        self.hw & (self.private.latch | self.private.active | self.private.in_lr)
-    }
-
-    /// On a pCPU with list registers that are known to be out of date.
-    pub fn is_outdated(&self) -> bool {
-        self.loaded && self.attention & RESYNC != 0
-    }
-
-    /// Makes an SGI or PPI pending, whatever was before, where that takes one list register: the
-    /// short way of the two interrupts that matter most, a timer's and an IPI. False, with
-    /// nothing done, where it is not that simple.
+    /// The list register for an interrupt: where it lies in one already that one, if the guest
+    /// is done with it; else a free one.
     #[inline(always)]
-    pub fn signal<C: CpuInterface>(&mut self, intid: u32, hw: u64, ci: &mut C) -> bool {
-        let (index, bit) = (intid as usize & 31, 1 << (intid & 31));
-        // No attention means: whatever is allowed and pending or active is in a list register.
-        if self.attention != 0 || self.private.allowed & bit == 0 {
-            return false;
+    pub fn room<C: CpuInterface>(&self, bank: &Bank, index: usize, ci: &C) -> Option<usize> {
+        if bank.in_lr >> (index & 31) & 1 != 0 {
+            let slot = bank.slot[index & 31] & 15;
+            return (ci.elrsr() >> slot & 1 != 0).then_some(slot.into());
         }
-        let Some(slot) = self.slots.room(index, self.private.in_lr & bit != 0, ci) else {
-            return false;
-        };
-        self.private.in_lr |= bit;
-        let value = self.private.compose(intid, self.private.priority[index]);
-        let value = value | hw | lr::LR_PENDING;
-        self.slots.occupy(slot, value, true, ci);
-        true
+        let free = !self.used & ((1u32 << (ci.lr_count() & 31)) - 1);
+        (free != 0).then(|| free.trailing_zeros() as usize)
     }
 
-    /// Puts the one SGI or PPI that is due into a list register. False, with nothing done, where
-    /// it is not that simple.
+    /// Makes an SGI or the timer's PPI pending, whatever was before, where that takes one list
+    /// register: the short way of the two interrupts that matter most. `hw` as in
+    /// [`Bank::move_out`]. False, with nothing done, where it is not that simple.
     #[inline(always)]
-    pub fn place_private<C: CpuInterface>(&mut self, ci: &mut C) -> bool {
-        let bank = &mut self.private;
-        let renewed = bank.renewed();
-        let due = bank.deliverable() | renewed;
-        if due & due.wrapping_sub(1) != 0 || bank.active != 0 {
-            return false;
-        }
-        if due == 0 {
-            return true;
-        }
-        let index = due.trailing_zeros() as usize & 31;
-        let Some(slot) = self.slots.room(index, renewed != 0, ci) else {
-            return false;
-        };
-        let hw = (self.hw & due != 0).then(|| self.pintid[index]);
-        let (value, moved) = bank.move_out(index as u32, hw, false);
-        self.slots.occupy(slot, value, moved, ci);
-        true
-    }
-
-    /// Likewise the one of `spi`, whose first INTID is `first`.
-    pub fn place_spi<C: CpuInterface>(
+    pub fn signal<C: CpuInterface>(
         &mut self,
-        vcpu: usize,
-        spi: &mut SpiBank,
-        first: u32,
+        bank: &mut Bank,
+        intid: u32,
+        hw: u64,
         ci: &mut C,
     ) -> bool {
-        let due = spi.bank.deliverable();
-        let index = due.trailing_zeros() as usize & 31;
-        if !due.is_power_of_two()
-            || spi.bank.renewed() | spi.bank.active != 0
-            || usize::from(spi.target[index]) != vcpu
-        {
+        let (index, bit) = (intid as usize & 31, 1u32 << (intid & 31));
+        // No attention means: whatever is allowed and pending or active is in a list register.
+        if self.attention != 0 || bank.allowed & bit == 0 {
             return false;
         }
-        let Some(slot) = self.slots.free(ci) else {
+        let Some(slot) = self.room(bank, index, ci) else {
             return false;
         };
-        spi.holder[index] = vcpu as u8;
-        let (value, moved) = spi.bank.move_out(first + index as u32, None, false);
-        self.slots.occupy(slot, value, moved, ci);
+        if bank.in_lr & bit == 0 {
+            bank.in_lr |= bit;
+            bank.slot[index] = slot as u8;
+            self.used |= 1 << slot;
+        }
+        bank.moved = bank.moved & !bit | bank.edge & bit;
+        ci.set_lr(slot, bank.compose(intid, bank.priority[index]) | hw | lr::LR_PENDING);
         true
     }
 
-    /// Deactivates the physical interrupts whose virtual one is neither pending nor active any
-    /// more, and not by the guest's own deactivation: it cleared it by a register, say.
-    #[inline]
-    pub fn release<C: CpuInterface>(&mut self, ci: &mut C) {
-        let done = self.hw & !self.in_flight();
-        if done != 0 {
-            self.physical_active(done, false, ci);
-            self.hw &= !done;
-        }
-    }
-
-    /// Makes the physical interrupts behind some PPIs active or inactive on this pCPU.
-    pub fn physical_active<C: CpuInterface>(&self, ppis: u32, active: bool, ci: &mut C) {
-        for i in Bits(ppis) {
-            ci.set_physical_active(self.pintid[i & 31], active);
-        }
+    /// Moves interrupt `intid` of `bank` into list register `slot`, which is free or was its own.
+    #[inline(always)]
+    pub fn occupy<C: CpuInterface>(
+        &mut self,
+        bank: &mut Bank,
+        slot: usize,
+        intid: u32,
+        renew: bool,
+        ci: &mut C,
+    ) {
+        let hw = if intid == TIMER { self.timer } else { 0 };
+        let value = bank.move_out(intid, hw, renew);
+        bank.slot[intid as usize & 31] = slot as u8;
+        self.used |= 1 << (slot & 15);
+        ci.set_lr(slot, value);
     }
 }

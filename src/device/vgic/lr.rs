@@ -54,6 +54,11 @@ pub const fn hw(pintid: u16) -> u64 {
     LR_HW | (pintid as u64 & 0x1fff) << 32
 }
 
+/// pINTID of such a one.
+pub const fn pintid(lr: u64) -> u16 {
+    (lr >> 32) as u16 & 0x1fff
+}
+
 /// Whether a *pending* interrupt of this priority and group can be signalled at all under the
 /// guest's ICC_PMR_EL1 and ICC_IGRPENn_EL1, as ICH_VMCR_EL2 holds them.
 pub const fn unmasked(vmcr: u64, priority: u8, group1: bool) -> bool {

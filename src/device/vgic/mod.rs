@@ -26,53 +26,51 @@
 //!
 //! # Another vCPU's list registers
 //!
-//! They can't be read from here. A guest's read of the pending or active state of an interrupt
-//! that lies there shows what that vCPU's last exit or entry left. A write is applied when that
-//! vCPU comes out of the guest: the returned [`Effects`] ask the caller to kick it, and
-//! GICD_CTLR.RWP and GICR_CTLR.RWP read as one until then. In that window the vCPU may still
-//! acknowledge an interrupt that has just been disabled, as it may with a physical GIC.
+//! They can't be read from here. A register access that concerns what lies there asks their vCPU
+//! to come out of its guest and fold them ([`Effects`]); until it has, the access is not done
+//! ([`Vgic::awaits`]). What is changed is noted and applied as they are folded; what is read is
+//! what they then hold. So every access takes effect at one moment between its start and its end,
+//! as with a physical GIC, and nothing is ever outstanding (GICD_CTLR.RWP and GICR_CTLR.RWP read
+//! as zero).
 
 mod bank;
 mod best;
 mod cpu;
-mod dist;
 mod flow;
 pub mod lr;
-mod redist;
 mod registers;
 mod sgi;
-mod slots;
 #[cfg(test)]
 mod tests;
 
+use super::VIRTUAL_TIMER_INTID;
 use alloc::vec::Vec;
-use bank::{Bank, Bits, SpiBank};
+use bank::{Bank, Bits};
 use core::ops::{BitOr, BitOrAssign};
 use cpu::Cpu;
+pub use registers::{Frame, typer};
 pub use sgi::SgiRegister;
-use slots::Slots;
 
 /// Most vCPUs of a VM.
 pub const MAX_VCPUS: usize = 16;
-/// Most SPIs of a VM: INTID 32 to 959.
-pub const MAX_SPIS: usize = 928;
+/// Most SPIs of a VM: INTID 32 to 991.
+pub const MAX_SPIS: usize = 960;
 /// First INTID of the PPIs.
 const FIRST_PPI: u32 = 16;
-/// First INTID of the SPIs.
-const FIRST_SPI: u32 = 32;
 /// SGIs are edge-triggered for good (GICR_ICFGR0 is read-only).
 const SGIS: u32 = 0xffff;
+/// The PPI with a physical interrupt behind it.
+const TIMER: u32 = VIRTUAL_TIMER_INTID;
+const TIMER_BIT: u32 = 1 << TIMER;
 
-/// Bit of [`Cpu::attention`] for its SGIs and PPIs; that of SPI bank `n` is `n + 1`.
-const PRIVATE: u64 = 1;
 /// Lowest bit of [`Cpu::attention`] for the banks with interrupts that found no list register.
 const WAITING: u32 = 32;
 /// Bit of [`Cpu::attention`]: what lies in the list registers is out of date.
-const RESYNC: u64 = 1 << 63;
+const RESYNC: u64 = 1 << 31;
 /// Bit of [`Cpu::attention`]: the line of something in the list registers has gone low.
-const LOWERED: u64 = 1 << 62;
+const LOWERED: u64 = 1 << 63;
 /// The part of [`Cpu::attention`] that needs work before the next entry.
-const URGENT: u64 = RESYNC | LOWERED | 0xffff_ffff;
+const URGENT: u64 = LOWERED | 0xffff_ffff;
 
 /// The list registers of the pCPU on which the calling vCPU is loaded: system registers in the
 /// product, an array in a test.
@@ -155,269 +153,206 @@ impl BitOrAssign for Effects {
 }
 
 /// The interrupt controller of one VM. See the module's page.
+///
+/// A bank is found by its place: first those of the vCPUs' SGIs and PPIs, then those of the SPIs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Vgic {
     cpus: Vec<Cpu>,
-    spis: Vec<SpiBank>,
+    banks: Vec<Bank>,
     /// GICD_CTLR.EnableGrp0 and EnableGrp1, bits 0 and 1.
     groups: u32,
-}
-
-/// One of the banks: a vCPU's own, or the `n`th of the SPIs (INTIDs from 32 × (n + 1)).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum At {
-    Private(usize),
-    Shared(usize),
-}
-
-impl At {
-    /// Where `intid` is, as `vcpu` sees it.
-    fn of(vcpu: usize, intid: u32) -> Self {
-        match intid.checked_sub(FIRST_SPI) {
-            None => Self::Private(vcpu),
-            Some(spi) => Self::Shared(spi as usize / 32),
-        }
-    }
+    /// The vCPU that takes SPIs of the one-of-N kind.
+    any: usize,
 }
 
 impl Vgic {
     /// The interrupt controller at reset, for `vcpus` vCPUs (clamped to 1..=[`MAX_VCPUS`]) and
-    /// `spis` SPIs (rounded up to a multiple of 32, at most [`MAX_SPIS`]). Allocates; nothing
-    /// else here does.
+    /// `spis` SPIs (a multiple of 32, at most [`MAX_SPIS`]). Allocates; nothing else here does.
     pub fn new(vcpus: usize, spis: usize) -> Self {
-        let banks = spis.min(MAX_SPIS).div_ceil(32);
-        Self {
-            cpus: (0..vcpus.clamp(1, MAX_VCPUS)).map(|_| Cpu::new()).collect(),
-            spis: (0..banks).map(|_| SpiBank::new()).collect(),
+        let vcpus = vcpus.clamp(1, MAX_VCPUS);
+        let banks = vcpus + spis.min(MAX_SPIS) / 32;
+        let mut vgic = Self {
+            cpus: (0..vcpus).map(|_| Cpu::default()).collect(),
+            banks: (0..banks).map(|_| Bank::new(0, 0)).collect(),
             groups: 0,
-        }
+            any: 0,
+        };
+        vgic.reset();
+        vgic
     }
 
     /// Back to the state of [`Vgic::new`]. No vCPU may be loaded: their list registers would
     /// hold what the model no longer knows.
     pub fn reset(&mut self) {
-        self.cpus.fill_with(Cpu::new);
-        self.spis.fill_with(SpiBank::new);
-        self.groups = 0;
+        let vcpus = self.cpus.len();
+        self.cpus.fill_with(Cpu::default);
+        for (at, bank) in self.banks.iter_mut().enumerate() {
+            *bank = if at < vcpus { Bank::new(at, SGIS) } else { Bank::new(0, 0) };
+        }
+        (self.groups, self.any) = (0, 0);
     }
 
-    /// Sets the input line of the PPI `intid` (16 to 31) of `vcpu`. Other numbers do nothing.
+    /// Sets the input line of `intid`: a PPI (16 to 31) of `vcpu`, or an SPI. Other numbers do
+    /// nothing.
     #[inline]
     pub fn set_level(&mut self, vcpu: usize, intid: u32, high: bool) -> Effects {
-        if !(FIRST_PPI..FIRST_SPI).contains(&intid) {
-            return Effects::NONE;
-        }
-        self.drive(At::Private(vcpu), 1 << intid, high)
-    }
-
-    /// Sets the input line of the SPI `intid` (32 and up). Other numbers do nothing.
-    #[inline]
-    pub fn set_spi_level(&mut self, intid: u32, high: bool) -> Effects {
-        if intid < FIRST_SPI {
-            return Effects::NONE;
-        }
-        self.drive(At::of(0, intid), 1 << (intid & 31), high)
-    }
-
-    /// The physical interrupt `pintid` fired for the PPI `intid` (16 to 31) of `vcpu`, which is
-    /// loaded with the list registers `ci`, and the hypervisor has dropped its priority but left
-    /// it active: it cannot fire again until the guest deactivates it, which a list register
-    /// with HW=1 does without an exit. Such a PPI is not driven by [`Vgic::set_level`].
-    ///
-    /// The interrupt is latched. Were its line still high when the guest is done, the physical
-    /// one fires again, so level semantics come from the physical GIC.
-    #[inline]
-    pub fn raise_hw<C: CpuInterface>(
-        &mut self,
-        vcpu: usize,
-        intid: u32,
-        pintid: u16,
-        ci: &mut C,
-    ) -> Effects {
-        let Some(cpu) = self.cpus.get_mut(vcpu) else {
+        let (at, bit) = (self.at(vcpu, intid), 1 << (intid & 31));
+        let Some(bank) = self.banks.get_mut(at) else {
             return Effects::NONE;
         };
-        if !(FIRST_PPI..FIRST_SPI).contains(&intid) {
-            return Effects::NONE;
-        }
-        cpu.hw |= 1 << intid;
-        cpu.pintid[intid as usize & 31] = pintid;
-        if cpu.signal(intid, lr::hw(pintid), ci) {
-            return Effects::NONE;
-        }
-        cpu.private.latch |= 1 << intid;
-        cpu.attention |= PRIVATE;
-        self.deliver(vcpu, ci)
-    }
-
-    /// Whether the physical interrupt behind the PPI `intid` of `vcpu` is on its way through the
-    /// guest, and so must be active on the pCPU on which the vCPU is loaded. [`Vgic::load`] and
-    /// [`Vgic::put`] see to that themselves.
-    pub fn hw_in_flight(&self, vcpu: usize, intid: u32) -> bool {
-        let bit = 1u32.checked_shl(intid).unwrap_or(0);
-        self.cpus.get(vcpu).is_some_and(|cpu| cpu.in_flight() & bit != 0)
-    }
-
-    /// Whether an interrupt waits that would end a WFI of `vcpu`, which is **not loaded**:
-    /// pending, enabled, and neither masked by ICC_PMR_EL1 nor by a disabled group, as `vmcr`
-    /// (its ICH_VMCR_EL2) says. PSTATE.I and F do not matter to a WFI.
-    pub fn has_deliverable(&self, vcpu: usize, vmcr: u64) -> bool {
-        let Some(cpu) = self.cpus.get(vcpu) else {
-            return false;
-        };
-        Bits(cpu.banks()).any(|n| {
-            let Some((bank, mine)) = self.candidates(vcpu, n) else {
-                return false;
-            };
-            Bits(bank.deliverable() & mine)
-                .any(|i| lr::unmasked(vmcr, bank.priority[i & 31], bank.group & (1 << i) != 0))
-        })
-    }
-
-    /// As [`Vgic::has_deliverable`], for a `vcpu` that is **loaded** with the list registers
-    /// `ci`: so what lies there counts too.
-    pub fn has_deliverable_loaded<C: CpuInterface>(&self, vcpu: usize, ci: &C) -> bool {
-        let vmcr = ci.vmcr();
-        let used = self.cpus.get(vcpu).map_or(0, |cpu| cpu.slots.used);
-        let signalled = Bits(used).any(|i| {
-            let value = ci.lr(i);
-            value & (lr::LR_PENDING | lr::LR_ACTIVE) == lr::LR_PENDING
-                && lr::unmasked(vmcr, lr::priority(value), value & lr::LR_GROUP1 != 0)
-        });
-        signalled || self.has_deliverable(vcpu, vmcr)
-    }
-
-    /// Bank `n` in the numbering of [`Cpu::attention`], and which of its interrupts go to `vcpu`.
-    fn candidates(&self, vcpu: usize, n: usize) -> Option<(&Bank, u32)> {
-        match n.checked_sub(1) {
-            None => self.cpus.get(vcpu).map(|cpu| (&cpu.private, !0)),
-            Some(n) => self.spis.get(n).map(|spi| {
-                let pending = spi.bank.deliverable();
-                let mine = Bits(pending).filter(|&i| usize::from(spi.target[i & 31]) == vcpu);
-                (&spi.bank, mine.fold(0, |mask, i| mask | 1 << i))
-            }),
-        }
-    }
-
-    /// The bank at a place, if there is one.
-    #[inline]
-    fn bank_mut(&mut self, at: At) -> Option<&mut Bank> {
-        match at {
-            At::Private(vcpu) => self.cpus.get_mut(vcpu).map(|cpu| &mut cpu.private),
-            At::Shared(n) => self.spis.get_mut(n).map(|spi| &mut spi.bank),
-        }
-    }
-
-    /// The bank at a place, if there is one.
-    #[inline]
-    fn bank(&self, at: At) -> Option<&Bank> {
-        match at {
-            At::Private(vcpu) => self.cpus.get(vcpu).map(|cpu| &cpu.private),
-            At::Shared(n) => self.spis.get(n).map(|spi| &spi.bank),
-        }
-    }
-
-    /// Sets one input line.
-    #[inline]
-    fn drive(&mut self, at: At, bit: u32, high: bool) -> Effects {
-        let Some(bank) = self.bank_mut(at) else {
-            return Effects::NONE;
-        };
-        if (bank.level & bit != 0) == high {
+        if (bank.level & bit != 0) == high || intid < FIRST_PPI || vcpu >= self.cpus.len() {
             return Effects::NONE;
         }
         bank.level ^= bit;
         if high {
             bank.latch |= bit & bank.edge;
             self.notify(at, bit)
-        } else if bank.edge & bit == 0 {
-            self.mark(at, bit, LOWERED)
         } else {
-            Effects::NONE
+            let levels = !bank.edge;
+            self.mark(at, bit & levels, LOWERED, Effects::NONE)
         }
     }
 
-    /// Tells the vCPUs concerned that some of `bits` may have become deliverable.
+    /// The physical interrupt `pintid` fired for the virtual timer of `vcpu`, which is loaded
+    /// with the list registers `ci`, and the hypervisor has dropped its priority but left it
+    /// active: it cannot fire again until the guest deactivates it, which a list register with
+    /// HW=1 does without an exit.
+    ///
+    /// Its line is taken to be high until the guest deactivates it (were it still high then, the
+    /// physical one fires again) or [`Vgic::set_timer`] says otherwise.
     #[inline]
-    fn notify(&mut self, at: At, bits: u32) -> Effects {
-        match at {
-            At::Private(vcpu) => {
-                let Some(cpu) = self.cpus.get_mut(vcpu) else {
-                    return Effects::NONE;
-                };
-                let bank = &cpu.private;
-                if (bank.deliverable() | bank.renewed()) & bits == 0 {
-                    return Effects::NONE;
-                }
-                cpu.attention |= PRIVATE;
-                Effects::of(vcpu)
-            }
-            At::Shared(n) => self.notify_spis(n, bits),
-        }
-    }
-
-    fn notify_spis(&mut self, n: usize, bits: u32) -> Effects {
-        let Self { cpus, spis, .. } = self;
-        let Some(spi) = spis.get_mut(n) else {
+    pub fn raise_timer<C: CpuInterface>(
+        &mut self,
+        vcpu: usize,
+        pintid: u16,
+        ci: &mut C,
+    ) -> Effects {
+        let (Some(cpu), Some(bank)) = (self.cpus.get_mut(vcpu), self.banks.get_mut(vcpu)) else {
             return Effects::NONE;
         };
-        let renewed = spi.bank.renewed();
-        let mut effects = Effects::NONE;
-        for i in Bits((spi.bank.deliverable() | renewed) & bits) {
-            let vcpu =
-                if renewed & (1 << i) != 0 { spi.holder[i & 31] } else { spi.target[i & 31] };
-            if let Some(cpu) = cpus.get_mut(usize::from(vcpu)) {
-                cpu.attention |= 2 << n;
-                effects |= Effects::of(usize::from(vcpu));
-            }
+        if cpu.signal(bank, TIMER, lr::hw(pintid), ci) {
+            cpu.timer = lr::hw(pintid);
+            bank.level |= TIMER_BIT;
+            return Effects::NONE;
         }
-        effects
+        self.raise_slowly(vcpu, pintid, ci)
     }
 
-    /// Asks the vCPUs that have some of `bits` in a list register to look at it: [`RESYNC`] or
-    /// [`LOWERED`].
-    fn mark(&mut self, at: At, bits: u32, what: u64) -> Effects {
-        let mut effects = Effects::NONE;
-        match at {
-            At::Private(vcpu) => {
-                if let Some(cpu) = self.cpus.get_mut(vcpu)
-                    && cpu.private.in_lr & bits != 0
-                {
-                    cpu.attention |= what;
-                    effects = Effects::of(vcpu);
-                }
-            }
-            At::Shared(n) => {
-                let Self { cpus, spis, .. } = self;
-                let Some(spi) = spis.get(n) else {
-                    return effects;
-                };
-                for i in Bits(spi.bank.in_lr & bits) {
-                    let vcpu = usize::from(spi.holder[i & 31]);
-                    if let Some(cpu) = cpus.get_mut(vcpu) {
-                        cpu.attention |= what;
-                        effects |= Effects::of(vcpu);
-                    }
-                }
-            }
+    #[inline(never)]
+    fn raise_slowly<C: CpuInterface>(&mut self, vcpu: usize, pintid: u16, ci: &mut C) -> Effects {
+        // The one before may still lie in a list register, done with.
+        let effects = self.reap(vcpu, ci);
+        if let Some(cpu) = self.cpus.get_mut(vcpu) {
+            cpu.timer = lr::hw(pintid);
         }
-        effects
+        (effects | self.set_level(vcpu, TIMER, true) | self.deliver(vcpu, ci)).without(vcpu)
     }
 
-    /// Calls `f` for each list register in use that holds one of `bits`, with its owner and its
-    /// bit in the owner's masks.
-    fn each_slot(&mut self, at: At, bits: u32, mut f: impl FnMut(&mut Slots, u32)) {
-        let (first, cpus) = match at {
-            At::Private(vcpu) => (0, self.cpus.get_mut(vcpu..=vcpu)),
-            At::Shared(n) => (FIRST_SPI + 32 * n as u32, self.cpus.get_mut(..)),
+    /// The line of the virtual timer of `vcpu`, which is loaded, was found to have changed while
+    /// its interrupt is on its way: the guest has moved or stopped it. What is pending for a low
+    /// line is withdrawn. Whether the interrupt is on its way still.
+    pub fn set_timer<C: CpuInterface>(
+        &mut self,
+        vcpu: usize,
+        high: bool,
+        ci: &mut C,
+    ) -> (bool, Effects) {
+        let (Some(cpu), Some(bank)) = (self.cpus.get_mut(vcpu), self.banks.get_mut(vcpu)) else {
+            return (false, Effects::NONE);
         };
-        for cpu in cpus.into_iter().flatten() {
-            for i in Bits(cpu.slots.used) {
-                let index = lr::intid(cpu.slots.values[i & 15]).wrapping_sub(first);
-                if index < 32 && bits & (1 << index) != 0 {
-                    f(&mut cpu.slots, 1 << i);
+        bank.level = bank.level & !TIMER_BIT | u32::from(high) << TIMER;
+        if bank.in_lr & TIMER_BIT != 0 {
+            let value = ci.lr(bank.slot[TIMER as usize & 31].into());
+            if !lr::is_valid(value) {
+                return (false, Effects::NONE);
+            }
+            if high || value & lr::LR_ACTIVE != 0 {
+                return (true, Effects::NONE);
+            }
+        }
+        cpu.attention |= RESYNC;
+        let effects = self.deliver(vcpu, ci);
+        (self.cpus.get(vcpu).is_some_and(|cpu| cpu.timer != 0), effects)
+    }
+
+    /// Whether an interrupt waits that would end a WFI of `vcpu`, which is loaded with the list
+    /// registers `ci`: pending, enabled, and neither masked by ICC_PMR_EL1 nor by a disabled
+    /// group. PSTATE.I and F do not matter to a WFI.
+    pub fn has_deliverable<C: CpuInterface>(&self, vcpu: usize, ci: &C) -> bool {
+        let Some(cpu) = self.cpus.get(vcpu) else {
+            return false;
+        };
+        let vmcr = ci.vmcr();
+        let signalled = Bits(cpu.used).any(|slot| {
+            let value = ci.lr(slot);
+            value & (lr::LR_PENDING | lr::LR_ACTIVE) == lr::LR_PENDING
+                && lr::unmasked(vmcr, lr::priority(value), value & lr::LR_GROUP1 != 0)
+        });
+        signalled
+            || Bits(cpu.banks()).any(|n| {
+                let bank = self.banks.get(self.at(vcpu, 32 * n as u32));
+                bank.is_some_and(|bank| {
+                    Bits(bank.deliverable()).any(|i| {
+                        bank.target(i, self.any) == vcpu
+                            && lr::unmasked(vmcr, bank.priority[i & 31], bank.group >> i & 1 != 0)
+                    })
+                })
+            })
+    }
+
+    /// Whether an access of `vcpu` to a register still waits for another vCPU to fold its list
+    /// registers. Until it does not, `vcpu` stays out of its guest; that it calls
+    /// [`Vgic::deliver`] meanwhile keeps two that wait for each other from waiting for ever.
+    pub fn awaits(&self, vcpu: usize) -> bool {
+        self.cpus.iter().any(|cpu| Effects(cpu.awaited_by).contains(vcpu))
+    }
+
+    /// The place of the bank of `intid`, as `vcpu` sees it.
+    #[inline]
+    fn at(&self, vcpu: usize, intid: u32) -> usize {
+        match intid as usize / 32 {
+            0 => vcpu,
+            n => self.cpus.len() + n - 1,
+        }
+    }
+
+    /// Tells the vCPUs concerned that there may be work with some of `bits`: what is deliverable,
+    /// or active without a list register.
+    #[inline]
+    fn notify(&mut self, at: usize, bits: u32) -> Effects {
+        let Self { cpus, banks, any, .. } = self;
+        // The number of the bank in `Cpu::attention`.
+        let n = (at + 1).saturating_sub(cpus.len());
+        let mut effects = Effects::NONE;
+        if let Some(bank) = banks.get(at) {
+            let held = bank.renewed() | bank.active & !bank.in_lr;
+            for i in Bits((bank.deliverable() | held) & bits) {
+                let is_held = held >> i & 1 != 0;
+                let vcpu = if is_held { bank.holder[i & 31].into() } else { bank.target(i, *any) };
+                if let Some(cpu) = cpus.get_mut(vcpu) {
+                    cpu.attention |= 1 << n;
+                    effects |= Effects::of(vcpu);
                 }
             }
         }
+        effects
+    }
+
+    /// Asks the vCPUs that have some of `bits` in a list register to look at it, [`RESYNC`] or
+    /// [`LOWERED`], and notes who waits until they have.
+    fn mark(&mut self, at: usize, bits: u32, what: u64, waits: Effects) -> Effects {
+        let Self { cpus, banks, .. } = self;
+        let mut effects = Effects::NONE;
+        if let Some(bank) = banks.get(at) {
+            for i in Bits(bank.in_lr & bits) {
+                let holder = usize::from(bank.holder[i & 31]);
+                if let Some(cpu) = cpus.get_mut(holder) {
+                    cpu.attention |= what;
+                    cpu.awaited_by |= waits.0;
+                    effects |= Effects::of(holder);
+                }
+            }
+        }
+        effects
     }
 }

@@ -1,6 +1,6 @@
 //! Software-generated interrupts: the one part of the guest's CPU interface that traps.
 
-use super::{At, CpuInterface, Effects, PRIVATE, Vgic};
+use super::{CpuInterface, Effects, Vgic};
 
 /// Which of the three registers wrote an SGI.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,15 +46,20 @@ impl Vgic {
             effects = self.send(targets & !own, intid, any_group);
         }
         if targets & own != 0
-            && let Some(cpu) = self.cpus.get_mut(vcpu)
-            && (any_group || cpu.private.group & (1 << intid) == 0)
-            && !cpu.signal(intid, 0, ci)
+            && let (Some(cpu), Some(bank)) = (self.cpus.get_mut(vcpu), self.banks.get_mut(vcpu))
+            && (any_group || bank.group & (1 << intid) == 0)
+            && !cpu.signal(bank, intid, 0, ci)
         {
-            cpu.private.latch |= 1 << intid;
-            cpu.attention |= PRIVATE;
-            effects |= self.deliver(vcpu, ci);
+            effects |= self.send_own(vcpu, intid, ci);
         }
         effects
+    }
+
+    /// Makes an SGI pending on the sender, and brings it in.
+    #[inline(never)]
+    fn send_own<C: CpuInterface>(&mut self, vcpu: usize, intid: u32, ci: &mut C) -> Effects {
+        let effects = self.send(1 << (vcpu & 63), intid, true);
+        (effects | self.deliver(vcpu, ci)).without(vcpu)
     }
 
     /// Makes an SGI pending on some vCPUs, to be fetched by themselves.
@@ -62,12 +67,12 @@ impl Vgic {
     fn send(&mut self, targets: u64, intid: u32, any_group: bool) -> Effects {
         let mut effects = Effects::NONE;
         for target in 0..self.cpus.len() {
-            if targets & (1 << (target & 63)) != 0
-                && let Some(cpu) = self.cpus.get_mut(target)
-                && (any_group || cpu.private.group & (1 << intid) == 0)
+            if Effects(targets).contains(target)
+                && let Some(bank) = self.banks.get_mut(target)
+                && (any_group || bank.group & (1 << intid) == 0)
             {
-                cpu.private.latch |= 1 << intid;
-                effects |= self.notify(At::Private(target), 1 << intid);
+                bank.latch |= 1 << intid;
+                effects |= self.notify(target, 1 << intid);
             }
         }
         effects

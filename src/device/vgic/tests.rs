@@ -5,6 +5,8 @@ mod model;
 mod property;
 mod registers;
 mod routing;
+mod steps;
+mod timer;
 
 use super::*;
 use hardware::Hardware;
@@ -28,6 +30,47 @@ fn machine(vcpus: usize, lrs: usize) -> (Vgic, Vec<Hardware>) {
         let _ = vgic.redist_write(v, v, 0x1_0100, 4, u64::MAX, ci);
     }
     (vgic, ci)
+}
+
+/// Shorter names.
+impl Vgic {
+    fn dist_read(&mut self, v: usize, offset: u64, size: u32, ci: &Hardware) -> (u64, Effects) {
+        self.read(v, Frame::Dist, offset, size, ci)
+    }
+
+    fn dist_write(
+        &mut self,
+        v: usize,
+        offset: u64,
+        size: u32,
+        value: u64,
+        ci: &mut Hardware,
+    ) -> Effects {
+        self.write(v, Frame::Dist, offset, size, value, ci)
+    }
+
+    fn redist_read(
+        &mut self,
+        v: usize,
+        of: usize,
+        offset: u64,
+        size: u32,
+        ci: &Hardware,
+    ) -> (u64, Effects) {
+        self.read(v, Frame::Redist(of), offset, size, ci)
+    }
+
+    fn redist_write(
+        &mut self,
+        v: usize,
+        of: usize,
+        offset: u64,
+        size: u32,
+        value: u64,
+        ci: &mut Hardware,
+    ) -> Effects {
+        self.write(v, Frame::Redist(of), offset, size, value, ci)
+    }
 }
 
 /// vCPU 0 writes a 32-bit register of the distributor.
@@ -123,7 +166,7 @@ fn sgi0r_and_asgi1r_reach_group_0_only() {
 #[test]
 fn level_is_sampled_again_after_the_end() {
     let (mut vgic, mut ci) = machine(1, 4);
-    assert_eq!(vgic.set_spi_level(33, true), Effects::of(0));
+    assert_eq!(vgic.set_level(0, 33, true), Effects::of(0));
     let _ = vgic.deliver(0, &mut ci[0]);
     for _ in 0..3 {
         assert_eq!(ci[0].acknowledge(), Some(33));
@@ -132,7 +175,7 @@ fn level_is_sampled_again_after_the_end() {
         settle(&mut vgic, 0, &mut ci[0]);
     }
     assert_eq!(ci[0].acknowledge(), Some(33));
-    assert_eq!(vgic.set_spi_level(33, false), Effects::of(0));
+    assert_eq!(vgic.set_level(0, 33, false), Effects::of(0));
     let _ = vgic.deliver(0, &mut ci[0]);
     ci[0].end(33);
     settle(&mut vgic, 0, &mut ci[0]);
@@ -338,71 +381,6 @@ fn renewed_interrupt_does_not_overtake_one_that_waits() {
 }
 
 #[test]
-fn timer_is_deactivated_physically_by_the_guest_itself() {
-    let (mut vgic, mut ci) = machine(1, 4);
-    for _ in 0..3 {
-        ci[0].physical.insert(27);
-        assert_eq!(vgic.raise_hw(0, 27, 27, &mut ci[0]), Effects::NONE);
-        assert!(vgic.hw_in_flight(0, 27));
-        assert_eq!(ci[0].acknowledge(), Some(27));
-        ci[0].end(27);
-        assert!(!ci[0].maintenance(), "no exit for it");
-        assert!(ci[0].physical.is_empty());
-    }
-}
-
-#[test]
-fn timer_in_flight_follows_its_vcpu_to_another_pcpu() {
-    let (mut vgic, mut ci) = machine(1, 4);
-    let mut other = Hardware::new(4);
-    ci[0].physical.insert(27);
-    let _ = vgic.raise_hw(0, 27, 27, &mut ci[0]);
-    assert_eq!(ci[0].acknowledge(), Some(27));
-    let _ = vgic.put(0, &mut ci[0]);
-    assert!(ci[0].physical.is_empty(), "it can fire for the next vCPU");
-    assert!(ci[0].is_clear());
-    vgic.load(0, &mut other);
-    assert!(other.physical.contains(&27));
-    other.running = ci[0].running.clone();
-    other.end(27);
-    assert!(other.physical.is_empty());
-    let _ = vgic.put(0, &mut other);
-    assert!(!vgic.hw_in_flight(0, 27));
-}
-
-#[test]
-fn timer_taken_back_by_register_is_deactivated_physically() {
-    for (acknowledged, register) in [(false, 0x1_0280), (true, 0x1_0380)] {
-        let (mut vgic, mut ci) = machine(1, 4);
-        ci[0].physical.insert(27);
-        let _ = vgic.raise_hw(0, 27, 27, &mut ci[0]);
-        if acknowledged {
-            assert_eq!(ci[0].acknowledge(), Some(27));
-        }
-        let _ = vgic.redist_write(0, 0, register, 4, 1 << 27, &mut ci[0]);
-        assert!(ci[0].physical.is_empty());
-        assert_eq!(ci[0].occupied(), 0);
-    }
-}
-
-#[test]
-fn masked_timer_stays_in_flight_until_it_is_enabled() {
-    let (mut vgic, mut ci) = machine(1, 4);
-    let _ = vgic.redist_write(0, 0, 0x1_0180, 4, 1 << 27, &mut ci[0]);
-    ci[0].physical.insert(27);
-    let _ = vgic.raise_hw(0, 27, 27, &mut ci[0]);
-    assert_eq!(ci[0].acknowledge(), None);
-    let _ = vgic.put(0, &mut ci[0]);
-    assert!(vgic.hw_in_flight(0, 27));
-    vgic.load(0, &mut ci[0]);
-    assert!(ci[0].physical.contains(&27));
-    let _ = vgic.redist_write(0, 0, 0x1_0100, 4, 1 << 27, &mut ci[0]);
-    assert_eq!(ci[0].acknowledge(), Some(27));
-    ci[0].end(27);
-    assert!(ci[0].physical.is_empty());
-}
-
-#[test]
 fn wfi_wakes_only_for_what_the_cpu_interface_lets_through() {
     let (mut vgic, mut ci) = machine(1, 4);
     prioritise(&mut vgic, &mut ci[0], 3, 0x80);
@@ -411,25 +389,25 @@ fn wfi_wakes_only_for_what_the_cpu_interface_lets_through() {
         [(0xff00_0003, true), (0x8800_0002, true), (0x8000_0003, false), (0xff00_0001, false)]
     {
         ci[0].vmcr = vmcr;
-        assert_eq!(vgic.has_deliverable_loaded(0, &ci[0]), wakes, "{vmcr:#x}");
+        assert_eq!(vgic.has_deliverable(0, &ci[0]), wakes, "{vmcr:#x}");
         let _ = vgic.put(0, &mut ci[0]);
-        assert_eq!(vgic.has_deliverable(0, vmcr), wakes, "{vmcr:#x}");
         vgic.load(0, &mut ci[0]);
+        assert_eq!(vgic.has_deliverable(0, &ci[0]), wakes, "{vmcr:#x}");
     }
 }
 
 #[test]
 fn wfi_wakes_for_what_has_not_been_fetched_yet() {
     let (mut vgic, ci) = machine(1, 4);
-    assert!(!vgic.has_deliverable_loaded(0, &ci[0]));
+    assert!(!vgic.has_deliverable(0, &ci[0]));
     let _ = vgic.set_level(0, 30, true);
-    assert!(vgic.has_deliverable_loaded(0, &ci[0]));
+    assert!(vgic.has_deliverable(0, &ci[0]));
 }
 
 #[test]
 fn reset_is_as_new() {
     let (mut vgic, mut ci) = machine(2, 4);
-    let _ = vgic.set_spi_level(40, true);
+    let _ = vgic.set_level(0, 40, true);
     let _ = sgi(&mut vgic, &mut ci[0], 3, 3);
     for (v, ci) in ci.iter_mut().enumerate() {
         let _ = vgic.put(v, ci);
@@ -442,16 +420,14 @@ fn reset_is_as_new() {
 fn numbers_out_of_range_do_nothing() {
     let (mut vgic, mut ci) = machine(1, 4);
     let before = vgic.clone();
-    for intid in [0, 15, 32, 96, 1023, u32::MAX] {
+    for intid in [0, 15, 96, 1023, u32::MAX] {
         assert_eq!(vgic.set_level(0, intid, true), Effects::NONE);
-        assert_eq!(vgic.raise_hw(0, intid, 27, &mut ci[0]), Effects::NONE);
     }
-    for intid in [0, 31, 96, 1023, u32::MAX] {
-        assert_eq!(vgic.set_spi_level(intid, true), Effects::NONE);
+    for intid in [30, 40] {
+        assert_eq!(vgic.set_level(7, intid, true), Effects::NONE);
     }
-    assert_eq!(vgic.set_level(1, 30, true), Effects::NONE);
-    assert_eq!(vgic.raise_hw(usize::MAX, 27, 27, &mut ci[0]), Effects::NONE);
-    assert!(!vgic.hw_in_flight(7, 27) && !vgic.hw_in_flight(0, 99));
-    assert!(!vgic.has_deliverable(7, u64::MAX));
+    assert_eq!(vgic.raise_timer(usize::MAX, 27, &mut ci[0]), Effects::NONE);
+    assert!(!vgic.has_deliverable(7, &ci[0]));
+    assert_eq!(vgic.dir(0, 0xff_ffff, &mut ci[0]), Effects::NONE);
     assert_eq!(vgic, before);
 }

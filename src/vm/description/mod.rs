@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use core::fmt::Display;
 
 use super::image::{Format, LoadPlan};
-use super::layout::{MAX_VCPUS, RAM_BASE};
+use super::layout::{MAX_SPIS, MAX_VCPUS, RAM_BASE};
 use super::tree;
 pub use fault::Fault;
 pub use region::Region;
@@ -32,6 +32,8 @@ pub const MAX_NAME: usize = 31;
 pub const MAX_SHARE: u32 = 10_000;
 /// The least memory of a VM in MiB, and the unit of it: one level-2 block.
 const MEMORY_UNIT_MIB: u32 = 2;
+/// The unit of the number of SPIs, that of GICD_TYPER.ITLinesNumber.
+const SPI_UNIT: u32 = 32;
 const MIB: u64 = 1 << 20;
 /// What stands before the hypervisor's own lines on the console.
 const OWN_NAME: &str = "mezzanine";
@@ -69,6 +71,8 @@ pub struct VmConfig<'a> {
     pub affinity: [u8; MAX_VCPUS],
     /// Whether each vCPU has a pCPU of its own and is never preempted.
     pub dedicated: bool,
+    /// How many SPIs its interrupt controller has, a multiple of 32.
+    pub spis: usize,
     /// Whether it starts when it is made.
     pub autostart: bool,
     /// What else lies in its memory.
@@ -78,7 +82,14 @@ pub struct VmConfig<'a> {
 impl<'a> VmConfig<'a> {
     /// A VM of which nothing is said.
     pub fn new(name: &'a str) -> Self {
-        Self { name, cpus: 1, share: 100, autostart: true, ..Self::default() }
+        Self {
+            name,
+            cpus: 1,
+            share: 100,
+            spis: SPI_UNIT as usize,
+            autostart: true,
+            ..Self::default()
+        }
     }
 
     /// Plans what goes where in its RAM.
@@ -198,6 +209,7 @@ fn vm<'a>(tree: &Fdt<'a>, node: Node<'a>, limits: &Limits) -> Result<VmConfig<'a
                 vm.batch_bootargs = Some(read.as_a("one string", Property::string)?);
             }
             "share" => vm.share = read.number(1, MAX_SHARE)?,
+            "spis" => vm.spis = read.number(SPI_UNIT, MAX_SPIS as u32)? as usize,
             "dedicated" => vm.dedicated = read.flag()?,
             "no-autostart" => vm.autostart = !read.flag()?,
             "status" => read.as_a("\"okay\" or \"disabled\"", |status| {
@@ -213,6 +225,9 @@ fn vm<'a>(tree: &Fdt<'a>, node: Node<'a>, limits: &Limits) -> Result<VmConfig<'a
     }
     if !vm.memory_mib.is_multiple_of(MEMORY_UNIT_MIB) || vm.memory_mib == 0 {
         return Err(node.odd("memory-mib", "an even number of MiB").into());
+    }
+    if !vm.spis.is_multiple_of(SPI_UNIT as usize) {
+        return Err(node.odd("spis", "a multiple of 32").into());
     }
     if vm.kernel.is_empty() {
         return Err(node.odd("kernel", IMAGE_WANTED).into());
@@ -289,7 +304,8 @@ fn check_name(vm: &VmConfig<'_>) -> Result<(), Fault> {
 /// A property that is misspelt would silently leave its default in force, so none is let pass.
 fn perhaps(name: &str) -> String {
     const KNOWN: &str = "cpus memory-mib kernel format load-address entry-address initrd \
-                         device-tree bootargs batch-bootargs share affinity dedicated no-autostart status";
+                         device-tree bootargs batch-bootargs share affinity dedicated spis \
+                         no-autostart status";
     let shared = |known: &&str| {
         let same = |(one, other): &(u8, u8)| one == other;
         let start = known.bytes().zip(name.bytes()).take_while(same).count();

@@ -67,6 +67,7 @@ fn defaults_hold_where_nothing_is_said() {
         assert_eq!((alpha.format, alpha.load_address, alpha.entry_address), (None, None, None));
         assert_eq!((alpha.initrd, alpha.device_tree, alpha.bootargs), (None, None, ""));
         assert_eq!((alpha.share, alpha.affinity), (100, [0b1111; MAX_VCPUS]));
+        assert_eq!(alpha.spis, 32);
         assert!(!alpha.dedicated && alpha.autostart);
         assert_eq!(vms[1].as_ref().unwrap().name, "beta");
     });
@@ -84,6 +85,7 @@ fn every_property_is_read() {
         .text("/alpha", "batch-bootargs", "batch")
         .cells("/alpha", "share", &[250])
         .cells("/alpha", "affinity", &[1, 0xfe])
+        .cells("/alpha", "spis", &[960])
         .bytes("/alpha", "no-autostart", &[])
         .bytes("/beta", "dedicated", &[])
         .cells("/beta", "affinity", &[0b100]);
@@ -96,6 +98,7 @@ fn every_property_is_read() {
         assert_eq!((alpha.bootargs, alpha.share), ("console=ttyAMA0 quiet", 250));
         assert_eq!(alpha.batch_bootargs, Some("batch"));
         assert_eq!(alpha.affinity[..2], [1, 0b1010], "without the pCPU that beta owns");
+        assert_eq!(alpha.spis, 960);
         assert!(!alpha.autostart);
         let beta = vms[1].as_ref().unwrap();
         assert!(beta.dedicated);
@@ -188,6 +191,11 @@ fn numbers_are_checked() {
     assert_eq!(share(0), "/alpha: share: found 0, wanted 1 to 10000");
     assert_eq!(share(10_001), "/alpha: share: found 10001, wanted 1 to 10000");
     assert_eq!(share(10_000), "alpha");
+    let spis = |value| fault(two().cells("/alpha", "spis", &[value]));
+    assert_eq!(spis(0), "/alpha: spis: found 0, wanted 32 to 960");
+    assert_eq!(spis(961), "/alpha: spis: found 961, wanted 32 to 960");
+    assert_eq!(spis(63), "/alpha: spis: found <0x3f>, wanted a multiple of 32");
+    assert_eq!(spis(64), "alpha");
     let memory = |value| fault(two().cells("/alpha", "memory-mib", &[value]));
     assert_eq!(memory(0), "/alpha: memory-mib: found 0, wanted 2 to 1047552");
     assert_eq!(memory(15), "/alpha: memory-mib: found <0xf>, wanted an even number of MiB");

@@ -1,6 +1,7 @@
 //! A GIC without list registers: each interrupt a plain state machine (IHI 0069, section 4.1.2),
 //! searched from end to end. Slow, and too simple to be wrong.
 
+use super::Frame;
 use std::vec::Vec;
 
 /// One interrupt.
@@ -33,15 +34,16 @@ impl Irq {
         }
     }
 
-    /// Writes `set` to such a bit. Clearing the active state of what a guest is `running` would
-    /// leave it with an end that has no interrupt; it does not do that.
-    pub fn write(&mut self, register: u64, set: bool) {
+    /// Writes `set` to such a bit; `on` is where it would become active.
+    fn write(&mut self, register: u64, set: bool, on: usize) {
         match register {
             1 => self.group1 = set,
-            2 => self.enabled = true,
-            3 => self.enabled = false,
-            4 => self.latch = true,
-            5 => self.latch = false,
+            2 if set => self.enabled = true,
+            3 if set => self.enabled = false,
+            4 if set => self.latch = true,
+            5 if set => self.latch = false,
+            6 if set => _ = self.active.get_or_insert(on),
+            7 if set => self.active = None,
             _ => {}
         }
     }
@@ -64,8 +66,8 @@ impl Name {
 pub struct Model {
     private: Vec<Vec<Irq>>,
     spis: Vec<Irq>,
-    pub groups: [bool; 2],
-    pub awake: Vec<bool>,
+    groups: [bool; 2],
+    awake: Vec<bool>,
 }
 
 impl Model {
@@ -99,6 +101,50 @@ impl Model {
         irq.level = high;
     }
 
+    /// A legal write of a register by `vcpu`, by the tables of IHI 0069, 12.8 and 12.10.
+    pub fn write(&mut self, vcpu: usize, frame: Frame, offset: u64, size: u32, value: u64) {
+        let (owner, offset) = match frame {
+            Frame::Dist => (vcpu, offset),
+            Frame::Redist(owner) if offset == 0x14 => {
+                self.awake[owner] = value & 2 == 0;
+                return;
+            }
+            Frame::Redist(owner) => (owner, offset - 0x1_0000),
+        };
+        match offset {
+            0 => self.groups = [value & 1 != 0, value & 2 != 0],
+            0x80..0x400 => {
+                for i in 0..32 {
+                    let name = Name::of(owner, (offset as u32 & 0x7f) * 8 + i);
+                    let router = self.irq(name).router;
+                    let on = if let Name::Spi(_) = name { self.target(router) } else { None };
+                    let private = if let Name::Private(of, _) = name { of } else { vcpu };
+                    let set = value >> i & 1 != 0;
+                    self.irq(name).write(offset / 0x80, set, on.unwrap_or(private));
+                }
+            }
+            0x400..0x800 => {
+                for i in 0..size {
+                    let name = Name::of(owner, offset as u32 - 0x400 + i);
+                    self.irq(name).priority = (value >> (8 * i)) as u8 & 0xf8;
+                }
+            }
+            0xc00..0xd00 => {
+                for i in 0..16 {
+                    let intid = (offset as u32 - 0xc00) * 4 + i;
+                    if intid >= 16 {
+                        let edge = value >> (2 * i + 1) & 1 != 0;
+                        self.irq(Name::of(owner, intid)).edge = edge;
+                    }
+                }
+            }
+            _ => {
+                let intid = (offset as u32 - 0x6000) / 8;
+                self.irq(Name::Spi(intid)).router = value & 0xff_80ff_ffff;
+            }
+        }
+    }
+
     /// The interrupts of bank `bank`, 0 being the private one of `vcpu`.
     pub fn bank(&mut self, vcpu: usize, bank: usize) -> &mut [Irq] {
         match bank {
@@ -108,7 +154,7 @@ impl Model {
     }
 
     /// The vCPU to which a value of IROUTER leads.
-    pub fn target(&self, router: u64) -> Option<usize> {
+    fn target(&self, router: u64) -> Option<usize> {
         let vcpu = if router & 1 << 31 != 0 {
             self.awake.iter().position(|&a| a).unwrap_or(0)
         } else {
@@ -150,5 +196,13 @@ impl Model {
         let irq = self.irq(Name::of(vcpu, intid));
         irq.latch = false;
         irq.active = Some(vcpu);
+    }
+
+    /// `vcpu` ends `intid`, which it has acknowledged.
+    pub fn end(&mut self, vcpu: usize, intid: u32) {
+        let irq = self.irq(Name::of(vcpu, intid));
+        if irq.active == Some(vcpu) {
+            irq.active = None;
+        }
     }
 }

@@ -2,68 +2,17 @@
 
 use super::hardware::Hardware;
 use super::model::{Model, Name};
+use super::steps::{Access, Own, Step, step};
 use super::*;
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
 
 const SPIS: usize = 64;
-/// The PPI with a physical interrupt behind it, and that interrupt.
-const TIMER: u32 = 27;
+/// The physical interrupt behind the virtual timer's.
 const PINTID: u16 = 26;
 
-/// One step of the world. Numbers are reduced to what exists.
-#[derive(Clone, Debug)]
-enum Step {
-    Ppi(usize, u32, bool),
-    Spi(u32, bool),
-    Timer(usize),
-    Sgi(usize, u64),
-    /// (vCPU, register / 0x80, bank, bits).
-    Bits(usize, u64, usize, u32),
-    Priority(usize, u32, u8),
-    Config(usize, usize, u32),
-    Route(usize, u32, u64),
-    Groups(usize, u64),
-    Sleep(usize, usize, bool),
-    Mask(usize, u8, u8),
-    Acknowledge(usize),
-    End(usize),
-    Dir(usize, usize),
-    Load(usize),
-    Put(usize),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let v = || 0..3usize;
-    let intid = || prop_oneof![0..8u32, 16..32u32, 32..40u32, 60..68u32];
-    // Few bits most of the time, so that interrupts meet.
-    let bits = || prop_oneof![4 => (0..32u32).prop_map(|i| 1 << i), 1 => any::<u32>()];
-    let priority = || prop_oneof![Just(0x80u8), Just(0xa0), (0..32u8).prop_map(|p| p << 3)];
-    let router = prop_oneof![4 => 0..4u64, 1 => Just(1 << 31), 1 => any::<u64>()];
-    prop_oneof![
-        4 => (v(), 16..32u32, any::<bool>()).prop_map(|(v, i, l)| Step::Ppi(v, i, l)),
-        4 => (32..72u32, any::<bool>()).prop_map(|(i, l)| Step::Spi(i, l)),
-        4 => v().prop_map(Step::Timer),
-        4 => (v(), 0..16u64, 0..8u64, any::<bool>())
-            .prop_map(|(v, i, t, irm)| Step::Sgi(v, i << 24 | t | u64::from(irm) << 40)),
-        8 => (v(), 1..8u64, 0..3usize, bits()).prop_map(|(v, r, n, b)| Step::Bits(v, r, n, b)),
-        2 => (v(), intid(), priority()).prop_map(|(v, i, p)| Step::Priority(v, i, p)),
-        1 => (v(), 0..6usize, any::<u32>()).prop_map(|(v, n, b)| Step::Config(v, n, b)),
-        2 => (v(), intid(), router).prop_map(|(v, i, r)| Step::Route(v, i, r)),
-        1 => (v(), prop_oneof![3 => Just(3u64), 1 => 0..4u64])
-            .prop_map(|(v, g)| Step::Groups(v, g)),
-        1 => (v(), v(), any::<bool>()).prop_map(|(v, w, s)| Step::Sleep(v, w, s)),
-        1 => (v(), priority(), 0..4u8).prop_map(|(v, p, g)| Step::Mask(v, p, g)),
-        12 => v().prop_map(Step::Acknowledge),
-        8 => v().prop_map(Step::End),
-        4 => (v(), 0..4usize).prop_map(|(v, n)| Step::Dir(v, n)),
-        2 => v().prop_map(Step::Load),
-        1 => v().prop_map(Step::Put),
-    ]
-}
-
-/// What a guest knows of itself.
+/// What a guest knows of itself, and what its exits know of its timer.
 #[derive(Default)]
 struct Guest {
     /// Acknowledged and not ended, innermost last.
@@ -71,6 +20,9 @@ struct Guest {
     /// Ended and not deactivated, with EOImode = 1.
     dropped: Vec<u32>,
     loaded: bool,
+    /// The line of the virtual timer, and at the last look while its interrupt is on its way.
+    line: bool,
+    seen: Option<bool>,
 }
 
 struct World {
@@ -85,7 +37,7 @@ struct World {
 
 impl World {
     fn new(vcpus: usize, lrs: usize, eoi_mode: bool) -> Self {
-        let mut pcpus = std::vec![Hardware::new(lrs); vcpus];
+        let mut pcpus = vec![Hardware::new(lrs); vcpus];
         if eoi_mode {
             pcpus.iter_mut().for_each(|p| p.vmcr |= lr::VMCR_VEOIM);
         }
@@ -99,15 +51,19 @@ impl World {
         };
         for v in 0..vcpus {
             world.run(Step::Load(v));
-            world.run(Step::Bits(v, 2, 0, 0xfff0_ffff));
-            world.run(Step::Bits(v, 1, 0, 0xffff_fff8));
+            world.write(v, Access::Bits(2, 0, 0xfff0_ffff));
+            world.write(v, Access::Bits(1, 0, 0xffff_fff8));
         }
         for n in 1..3 {
-            world.run(Step::Bits(0, 2, n, 0xffff_ff0f));
-            world.run(Step::Bits(0, 1, n, 0xffff_ffcf));
+            world.write(0, Access::Bits(2, n, 0xffff_ff0f));
+            world.write(0, Access::Bits(1, n, 0xffff_ffcf));
         }
-        world.run(Step::Groups(0, 3));
+        world.write(0, Access::Groups(3));
         world
+    }
+
+    fn write(&mut self, v: usize, access: Access) {
+        self.run(Step::Access(v, access, vec![]));
     }
 
     /// One step; then everybody who was asked to gives attention, and what can be seen is
@@ -126,10 +82,8 @@ impl World {
         let mut todo = effects;
         for round in 0.. {
             assert!(round < 20, "vCPUs keep asking each other for attention");
-            for v in 0..self.guests.len() {
-                if !self.guests[v].loaded {
-                    continue;
-                }
+            for v in (0..self.guests.len()).filter(|&v| self.guests[v].loaded).collect::<Vec<_>>() {
+                todo |= self.timer(v);
                 if todo.contains(v) {
                     todo = todo.without(v) | self.vgic.deliver(v, &mut self.pcpus[v]);
                 }
@@ -148,15 +102,30 @@ impl World {
         }
     }
 
+    /// An exit of `v`, as far as its virtual timer is concerned: the physical interrupt fires if
+    /// its line is high and it is not active; a line that went low is noticed.
+    fn timer(&mut self, v: usize) -> Effects {
+        let (guest, pcpu) = (&mut self.guests[v], &mut self.pcpus[v]);
+        if guest.line && pcpu.physical.insert(PINTID) {
+            guest.seen = Some(true);
+            return self.vgic.raise_timer(v, PINTID, pcpu);
+        }
+        if guest.seen.is_none_or(|seen| seen == guest.line) {
+            return Effects::NONE;
+        }
+        let (in_flight, effects) = self.vgic.set_timer(v, guest.line, pcpu);
+        guest.seen = in_flight.then_some(guest.line);
+        effects
+    }
+
     fn check(&mut self, v: usize) {
         let pcpu = &self.pcpus[v];
-        let wakes = self.model.unmasked(v, pcpu.vmcr).next().is_some();
         if !self.guests[v].loaded {
-            assert_eq!(self.vgic.has_deliverable(v, pcpu.vmcr), wakes);
             assert!(pcpu.is_clear() && pcpu.physical.is_empty());
             return;
         }
-        assert_eq!(self.vgic.has_deliverable_loaded(v, pcpu), wakes);
+        let wakes = self.model.unmasked(v, pcpu.vmcr).next().is_some();
+        assert_eq!(self.vgic.has_deliverable(v, pcpu), wakes);
         let seen = pcpu.peek();
         let best = self.model.best(v, pcpu.vmcr, pcpu.running.last().copied());
         assert_eq!(seen.map(|(_, priority)| priority), best, "vCPU {v}");
@@ -173,7 +142,7 @@ impl World {
 
     fn apply(&mut self, step: Step) -> Effects {
         let n = self.guests.len();
-        let Self { vgic, model, pcpus, guests, lrs, .. } = self;
+        let Self { vgic, model, pcpus, guests, .. } = self;
         let guest = |v: usize| guests[v % n].loaded;
         match step {
             Step::Ppi(v, intid, high) if intid != TIMER => {
@@ -182,12 +151,12 @@ impl World {
             }
             Step::Spi(intid, high) => {
                 model.drive(Name::Spi(intid), high);
-                vgic.set_spi_level(intid, high)
+                vgic.set_level(0, intid, high)
             }
-            Step::Timer(v) if guest(v) && !pcpus[v % n].physical.contains(&PINTID) => {
-                pcpus[v % n].physical.insert(PINTID);
-                model.irq(Name::Private(v % n, TIMER)).latch = true;
-                vgic.raise_hw(v % n, TIMER, PINTID, &mut pcpus[v % n])
+            Step::Timer(v, high) if guest(v) => {
+                guests[v % n].line = high;
+                model.drive(Name::Private(v % n, TIMER), high);
+                Effects::NONE
             }
             Step::Sgi(v, value) if guest(v) => {
                 let v = v % n;
@@ -197,103 +166,18 @@ impl World {
                 }
                 vgic.sgi(v, SgiRegister::Sgi1r, value, &mut pcpus[v])
             }
-            Step::Bits(v, register, bank, bits) if guest(v) => {
-                let v = v % n;
-                let mut bits = bits;
-                for i in 0..32 {
-                    let name = Name::of(v, 32 * bank as u32 + i);
-                    let set = bits & 1 << i != 0;
-                    if register >= 6 && set && !may_activate(guests, model, name, *lrs) {
-                        bits &= !(1 << i);
-                    } else if register == 6 && set {
-                        let router = model.irq(name).router;
-                        let holder = model.target(router);
-                        let holder = if bank == 0 { v } else { holder.unwrap_or(v) };
-                        model.irq(name).active.get_or_insert(holder);
-                    } else if register == 7 && set {
-                        model.irq(name).active = None;
-                    } else if set || register == 1 {
-                        model.irq(name).write(register, set);
-                    }
-                }
-                access(vgic, pcpus, v, bank, 0x80 * register, bits)
-            }
-            Step::Priority(v, intid, priority) if guest(v) => {
-                let v = v % n;
-                model.irq(Name::of(v, intid)).priority = priority;
-                let offset = 0x400 + u64::from(intid);
-                if intid < 32 {
-                    let offset = 0x1_0000 + offset;
-                    vgic.redist_write(v, v, offset, 1, priority.into(), &mut pcpus[v])
-                } else {
-                    vgic.dist_write(v, offset, 1, priority.into(), &mut pcpus[v])
-                }
-            }
-            Step::Config(v, half, bits) if guest(v) => {
-                let v = v % n;
-                for i in 0..16 {
-                    let intid = (16 * half + i) as u32;
-                    if intid >= 16 {
-                        let edge = bits >> (2 * i + 1) & 1 != 0;
-                        model.irq(Name::of(v, intid)).edge = edge;
-                    }
-                }
-                let offset = 0xc00 + 4 * half as u64;
-                if half < 2 {
-                    vgic.redist_write(v, v, 0x1_0000 + offset, 4, bits.into(), &mut pcpus[v])
-                } else {
-                    vgic.dist_write(v, offset, 4, bits.into(), &mut pcpus[v])
-                }
-            }
-            Step::Route(v, intid, router) if guest(v) && intid >= 32 => {
-                let v = v % n;
-                model.irq(Name::Spi(intid)).router = router & 0xff_80ff_ffff;
-                let offset = 0x6000 + 8 * u64::from(intid);
-                vgic.dist_write(v, offset, 8, router, &mut pcpus[v])
-            }
-            Step::Groups(v, groups) if guest(v) => {
-                model.groups = [groups & 1 != 0, groups & 2 != 0];
-                vgic.dist_write(v % n, 0, 4, groups, &mut pcpus[v % n])
-            }
-            Step::Sleep(v, frame, asleep) if guest(v) => {
-                model.awake[frame % n] = !asleep;
-                let value = u64::from(asleep) << 1;
-                vgic.redist_write(v % n, frame % n, 0x14, 4, value, &mut pcpus[v % n])
+            Step::Access(v, access, meanwhile) if guest(v) => {
+                self.access(v % n, access, &meanwhile)
             }
             Step::Mask(v, pmr, groups) if guest(v) => {
                 let kept = pcpus[v % n].vmcr & lr::VMCR_VEOIM;
                 pcpus[v % n].vmcr = kept | u64::from(pmr) << 24 | u64::from(groups & 3);
                 Effects::NONE
             }
-            Step::Acknowledge(v) if guest(v) && (*lrs < 16 || guests[v % n].running.len() < 8) => {
-                if let Some(intid) = pcpus[v % n].acknowledge() {
-                    model.acknowledge(v % n, intid);
-                    guests[v % n].running.push(intid);
-                }
-                Effects::NONE
-            }
-            Step::End(v) if guest(v) => {
-                let v = v % n;
-                if let Some(intid) = guests[v].running.pop() {
-                    pcpus[v].end(intid);
-                    if pcpus[v].vmcr & lr::VMCR_VEOIM != 0 {
-                        guests[v].dropped.push(intid);
-                    } else {
-                        model.irq(Name::of(v, intid)).active = None;
-                    }
-                }
-                Effects::NONE
-            }
-            Step::Dir(v, which) if guest(v) && !guests[v % n].dropped.is_empty() => {
-                let v = v % n;
-                let which = which % guests[v].dropped.len();
-                let intid = guests[v].dropped.remove(which);
-                model.irq(Name::of(v, intid)).active = None;
-                if pcpus[v].dir(intid) { vgic.dir(v, intid, &mut pcpus[v]) } else { Effects::NONE }
-            }
+            Step::Own(v, own) if guest(v) => self.own(v % n, own),
             Step::Load(v) if !guest(v) => {
                 guests[v % n].loaded = true;
-                vgic.load(v % n, &mut pcpus[v % n]);
+                guests[v % n].seen = vgic.load(v % n, &mut pcpus[v % n]).then_some(true);
                 Effects::NONE
             }
             Step::Put(v) if guest(v) => {
@@ -304,29 +188,149 @@ impl World {
         }
     }
 
-    /// Reads every state register by `v` and compares. The first reading makes the others look
-    /// into their list registers, the second must be exact.
+    /// What the guest of `v` does with its CPU interface.
+    fn own(&mut self, v: usize, own: Own) -> Effects {
+        let Self { model, pcpus, guests, lrs, .. } = self;
+        match own {
+            Own::Acknowledge if *lrs < 16 || guests[v].running.len() < 8 => {
+                if let Some(intid) = pcpus[v].acknowledge() {
+                    model.acknowledge(v, intid);
+                    guests[v].running.push(intid);
+                }
+            }
+            Own::End => {
+                if let Some(intid) = guests[v].running.pop() {
+                    pcpus[v].end(intid);
+                    if pcpus[v].vmcr & lr::VMCR_VEOIM != 0 {
+                        guests[v].dropped.push(intid);
+                    } else {
+                        model.end(v, intid);
+                    }
+                }
+            }
+            Own::Dir(which) => return self.deactivate(v, which),
+            Own::Acknowledge => {}
+        }
+        Effects::NONE
+    }
+
+    /// `v` deactivates one of what it, or for SPIs anybody, has dropped.
+    fn deactivate(&mut self, v: usize, which: usize) -> Effects {
+        let all = (0..self.guests.len()).flat_map(|w| {
+            let list = self.guests[w].dropped.iter().enumerate();
+            list.map(move |(at, &intid)| (w, at, intid))
+        });
+        let all: Vec<_> = all.filter(|&(w, _, intid)| w == v || intid >= 32).collect();
+        let Some(&(w, at, intid)) = all.get(which % all.len().max(1)) else {
+            return Effects::NONE;
+        };
+        self.guests[w].dropped.remove(at);
+        let mut effects = Effects::NONE;
+        if self.pcpus[v].dir(intid) {
+            effects = self.vgic.dir(v, intid, &mut self.pcpus[v]);
+            effects |= self.settle(v, &[]);
+        }
+        self.model.irq(Name::of(v, intid)).active = None;
+        effects
+    }
+
+    /// Those whom `v` waits for come out of their guests; these do something before.
+    fn settle(&mut self, v: usize, meanwhile: &[Own]) -> Effects {
+        let mut effects = Effects::NONE;
+        for w in (0..self.guests.len()).filter(|&w| w != v) {
+            if self.vgic.awaits(v) && self.guests[w].loaded {
+                // A trapped ICC_DIR_EL1 is an exit.
+                for &own in meanwhile.iter().filter(|own| !matches!(own, Own::Dir(_))) {
+                    effects |= self.own(w, own);
+                }
+                effects |= self.vgic.deliver(w, &mut self.pcpus[w]);
+            }
+        }
+        assert!(!self.vgic.awaits(v), "nobody is left to wait for");
+        effects
+    }
+
+    /// `v` writes a register.
+    fn access(&mut self, v: usize, access: Access, meanwhile: &[Own]) -> Effects {
+        let Some((frame, offset, size, value)) = self.address(v, access) else {
+            return Effects::NONE;
+        };
+        let effects = self.vgic.write(v, frame, offset, size, value, &mut self.pcpus[v]);
+        assert!(!effects.contains(v));
+        let effects = effects | self.settle(v, meanwhile);
+        self.model.write(v, frame, offset, size, value);
+        effects
+    }
+
+    /// Where the register lies, and what is written: what no guest may do is left out.
+    fn address(&mut self, v: usize, access: Access) -> Option<(Frame, u64, u32, u64)> {
+        let n = self.guests.len();
+        let place = |private: bool, offset: u64| {
+            if private { (Frame::Redist(v), 0x1_0000 + offset) } else { (Frame::Dist, offset) }
+        };
+        let ((frame, offset), size, value) = match access {
+            Access::Bits(register, bank, mut bits) => {
+                let mut room = 8usize.saturating_sub(self.model.actives());
+                let wanted = if register >= 6 { bits } else { 0 };
+                for i in (0..32).filter(|i| wanted >> i & 1 != 0) {
+                    if room == 0 || !self.may_activate(Name::of(v, 32 * bank as u32 + i)) {
+                        bits &= !(1 << i);
+                    } else if register == 6 {
+                        room -= 1;
+                    }
+                }
+                (place(bank == 0, 0x80 * register + 4 * bank as u64), 4, bits.into())
+            }
+            Access::Priority(intid, priority) => {
+                (place(intid < 32, 0x400 + u64::from(intid)), 1, priority.into())
+            }
+            Access::Config(half, bits) => {
+                // A timer's line is a level.
+                let bits = if half == 1 { bits & !(2 << (2 * (TIMER - 16))) } else { bits };
+                (place(half < 2, 0xc00 + 4 * half as u64), 4, bits.into())
+            }
+            Access::Route(intid, router) => {
+                ((Frame::Dist, 0x6000 + 8 * u64::from(intid)), 8, router)
+            }
+            Access::Groups(groups) => ((Frame::Dist, 0), 4, groups),
+            Access::Sleep(of, asleep) => ((Frame::Redist(of % n), 0x14), 4, u64::from(asleep) << 1),
+        };
+        Some((frame, offset, size, value))
+    }
+
+    /// Whether the guest may change the active state of an interrupt by a register. EOIcount does
+    /// not say which interrupt was ended, so it leaves that alone where list registers are few.
+    fn may_activate(&mut self, name: Name) -> bool {
+        let (Name::Private(_, intid) | Name::Spi(intid)) = name;
+        let acknowledged = self.model.irq(name).active.is_some_and(|v| {
+            let Guest { running, dropped, .. } = &self.guests[v];
+            running.contains(&intid) || dropped.contains(&intid)
+        });
+        self.lrs >= 16 && !acknowledged
+    }
+
+    /// Reads every state register by `v` and compares.
     fn read_all(&mut self, v: usize) {
         for bank in 0..1 + SPIS / 32 {
             for register in 1..8 {
-                self.read(v, bank, register);
                 let value = self.read(v, bank, register);
                 let irqs = self.model.bank(v, bank).iter().enumerate();
                 let wanted = irqs.fold(0, |w, (i, irq)| w | u64::from(irq.read(register)) << i);
                 assert_eq!(value, wanted, "register {register} of bank {bank}");
             }
         }
-        let (ctlr, _) = self.vgic.dist_read(v, 0, 4, &self.pcpus[v]);
-        assert_eq!(ctlr >> 31, 0, "RWP is still set");
     }
 
     fn read(&mut self, v: usize, bank: usize, register: u64) -> u64 {
         let offset = 0x80 * register + 4 * bank as u64;
-        let (value, effects) = if bank == 0 {
-            self.vgic.redist_read(v, v, 0x1_0000 + offset, 4, &self.pcpus[v])
-        } else {
-            self.vgic.dist_read(v, offset, 4, &self.pcpus[v])
-        };
+        let (frame, offset) =
+            if bank == 0 { (Frame::Redist(v), 0x1_0000 + offset) } else { (Frame::Dist, offset) };
+        let (value, others) = self.vgic.read(v, frame, offset, 4, &self.pcpus[v]);
+        if others.is_empty() {
+            return value;
+        }
+        let effects = self.settle(v, &[Own::Acknowledge]);
+        let value = self.vgic.read_settled(v, frame, offset, 4, &self.pcpus[v]);
         self.attend(effects);
         value
     }
@@ -334,33 +338,34 @@ impl World {
     /// Everybody runs with everything unmasked until nothing is left.
     fn drain(&mut self) {
         let n = self.guests.len();
+        for v in 0..n {
+            self.run(Step::Load(v));
+            self.run(Step::Mask(v, 0xff, 3));
+            self.run(Step::Timer(v, false));
+        }
         for irq in 16..32u32 {
             (0..n).for_each(|v| self.run(Step::Ppi(v, irq, false)));
         }
         for irq in 32..32 + SPIS as u32 {
             self.run(Step::Spi(irq, false));
         }
-        for v in 0..n {
-            self.run(Step::Load(v));
-            self.run(Step::Mask(v, 0xff, 3));
-        }
-        self.run(Step::Groups(0, 3));
+        self.write(0, Access::Groups(3));
         for bank in 0..3 {
-            (0..n).for_each(|v| self.run(Step::Bits(v, 2, bank, u32::MAX)));
+            (0..n).for_each(|v| self.write(v, Access::Bits(2, bank, u32::MAX)));
         }
         for _ in 0..(64 * n + SPIS) {
             for v in 0..n {
-                self.run(Step::Acknowledge(v));
-                self.run(Step::End(v));
-                self.run(Step::Dir(v, 0));
+                self.run(Step::Own(v, Own::Acknowledge));
+                self.run(Step::Own(v, Own::End));
+                self.run(Step::Own(v, Own::Dir(0)));
             }
         }
         for v in 0..n {
             while !self.guests[v].running.is_empty() {
-                self.run(Step::End(v));
+                self.run(Step::Own(v, Own::End));
             }
             while !self.guests[v].dropped.is_empty() {
-                self.run(Step::Dir(v, 0));
+                self.run(Step::Own(v, Own::Dir(0)));
             }
         }
         for v in 0..n {
@@ -376,35 +381,6 @@ impl World {
         }
         self.vgic.reset();
         assert_eq!(self.vgic, Vgic::new(n, SPIS));
-    }
-}
-
-/// Whether the guest may change the active state of an interrupt by a register. EOIcount does
-/// not say which interrupt was ended, so it leaves that alone where list registers are few; and
-/// what it has acknowledged it ends by its CPU interface.
-fn may_activate(guests: &[Guest], model: &mut Model, name: Name, lrs: usize) -> bool {
-    let (Name::Private(_, intid) | Name::Spi(intid)) = name;
-    let acknowledged = model.irq(name).active.is_some_and(|v| {
-        let Guest { running, dropped, .. } = &guests[v];
-        running.contains(&intid) || dropped.contains(&intid)
-    });
-    lrs >= 16 && !acknowledged && model.actives() < 8
-}
-
-/// A 32-bit write to a register of `bank` at its frame's `offset`.
-fn access(
-    vgic: &mut Vgic,
-    pcpus: &mut [Hardware],
-    v: usize,
-    bank: usize,
-    offset: u64,
-    bits: u32,
-) -> Effects {
-    let (offset, value, ci) = (offset + 4 * bank as u64, bits.into(), &mut pcpus[v]);
-    if bank == 0 {
-        vgic.redist_write(v, v, 0x1_0000 + offset, 4, value, ci)
-    } else {
-        vgic.dist_write(v, offset, 4, value, ci)
     }
 }
 
@@ -456,7 +432,7 @@ proptest! {
         let mut owed = Effects::NONE;
         for (step, late) in steps {
             // Taking an interrupt back by register races with its being taken by the guest.
-            if matches!(step, Step::Bits(_, 5, ..)) {
+            if matches!(step, Step::Access(_, Access::Bits(5, ..), _)) {
                 continue;
             }
             owed |= world.apply(step);

@@ -40,6 +40,35 @@ fn redistributors_tell_affinity_number_and_which_is_the_last() {
 }
 
 #[test]
+fn what_never_changes_is_known_without_the_lock() {
+    let (mut vgic, ci) = machine(3, 4);
+    for frame in [Frame::Dist, Frame::Redist(0), Frame::Redist(2)] {
+        for (offset, size) in [(4, 4), (8, 4), (8, 8), (4, 8), (0, 4), (12, 4), (4, 1)] {
+            let read = vgic.read(0, frame, offset, size, &ci[0]).0;
+            if let Some(known) = typer(frame, offset, size, 3, 64) {
+                assert_eq!(known, read, "{frame:?} {offset:#x}");
+            }
+        }
+    }
+    assert_eq!(typer(Frame::Dist, 4, 4, 3, 64), Some(1 << 24 | 9 << 19 | 2));
+    assert_eq!(typer(Frame::Redist(2), 8, 8, 3, 64), Some(2 << 32 | 2 << 8 | 1 << 4));
+}
+
+#[test]
+fn the_most_spis_that_there_can_be_reach_their_vcpu() {
+    let mut vgic = Vgic::new(2, MAX_SPIS);
+    let mut ci = Hardware::new(4);
+    vgic.load(0, &mut ci);
+    assert_eq!(read(&mut vgic, &ci, 0x4) & 31, 30);
+    let _ = write(&mut vgic, &mut ci, 0, 3);
+    let _ = write(&mut vgic, &mut ci, 0x100 + 4 * 30, 1 << 31);
+    assert_eq!(vgic.set_level(0, 991, true), Effects::of(0));
+    let _ = vgic.deliver(0, &mut ci);
+    assert_eq!(ci.acknowledge(), Some(991));
+    assert_eq!(vgic.set_level(0, 992, true), Effects::NONE);
+}
+
+#[test]
 fn waker_follows_at_once() {
     let (mut vgic, mut ci) = machine(1, 4);
     assert_eq!(redist(&mut vgic, &ci[0], 0, 0x14, 4), 6);
@@ -104,6 +133,12 @@ fn registers_of_the_private_banks_and_past_the_last_are_not_in_the_distributor()
         (0x6000, 8),
         (0x6000 + 8 * 96, 8),
         (0x7fd8, 8),
+        // SETSPI_NSR, IGRPMODR, NSACR, SGIR, INMIR.
+        (0x40, 4),
+        (0xd04, 4),
+        (0xe08, 4),
+        (0xf00, 4),
+        (0xf84, 4),
     ] {
         let _ = vgic.dist_write(0, offset, size, u64::MAX, &mut ci[0]);
         assert_eq!(vgic.dist_read(0, offset, size, &ci[0]).0, 0, "{offset:#x}");
@@ -182,7 +217,7 @@ proptest! {
                 (false, false) => vgic.redist_read(v, frame, offset, size, &ci[v]).1,
             };
             prop_assert!(!todo.contains(v));
-            let _ = vgic.set_spi_level(32 + value as u32 % 64, store);
+            let _ = vgic.set_level(0, 32 + value as u32 % 64, store);
             for _ in 0..8 {
                 for (v, ci) in ci.iter_mut().enumerate() {
                     todo |= vgic.deliver(v, ci);

@@ -65,8 +65,10 @@ impl Line {
             b'!'..=b'~' if byte != b']' => byte,
             _ => b'?',
         });
-        let prefix = [b'['].into_iter().chain(bytes).chain(*b"] ").collect();
-        let (text, sequence) = (ArrayVec::new(), ArrayVec::new());
+        let (mut prefix, text, sequence) = (ArrayVec::new(), ArrayVec::new(), ArrayVec::new());
+        for byte in [b'['].into_iter().chain(bytes).chain(*b"] ") {
+            let _ = prefix.try_push(byte);
+        }
         Self { prefix, text, at: 0, mode: Mode::Plain, sequence }
     }
 

@@ -159,14 +159,7 @@ impl Console {
     #[inline(never)]
     fn send_some(&mut self) {
         let Some(uart) = UART.get() else { return };
-        if !self.begun {
-            return self.send_all(uart);
-        }
-        while let Some(byte) = self.mux.peek()
-            && uart.try_send(byte)
-        {
-            self.mux.pop();
-        }
+        self.drain(uart, !self.begun);
         let left = self.mux.peek().is_some();
         if left != self.transmitting {
             self.transmitting = left;
@@ -174,10 +167,14 @@ impl Console {
         }
     }
 
-    fn send_all(&mut self, uart: &Uart) {
+    /// Sends what the UART takes now, or all of it, waiting.
+    fn drain(&mut self, uart: &Uart, wait: bool) {
         while let Some(byte) = self.mux.peek() {
-            while !uart.try_send(byte) {}
-            self.mux.pop();
+            if uart.try_send(byte) {
+                self.mux.pop();
+            } else if !wait {
+                break;
+            }
         }
     }
 }
@@ -248,10 +245,10 @@ fn last_words(uart: &Uart) {
     // one that has made no progress for longer than any work on the console takes.
     let console = unsafe { seize(&CONSOLE, patience()) };
     console.mux.recover();
-    console.send_all(uart);
+    console.drain(uart, true);
     for vm in console.mux.vms() {
         console.mux.flush(vm);
-        console.send_all(uart);
+        console.drain(uart, true);
     }
 }
 

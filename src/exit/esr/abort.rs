@@ -9,7 +9,6 @@ const FIPA: u64 = 0xfff_ffff_fff0;
 /// The ISS of a data abort (EC 0x24, 0x25) or an instruction abort (EC 0x20, 0x21), which has
 /// FnV, S1PTW and the fault status of it; the other bits are 0 there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(transparent)]
 pub struct Abort(u32);
 
 impl Abort {
@@ -90,7 +89,6 @@ impl Abort {
 /// One load or store of a general-purpose register, or of a pair: what a device has to answer. The
 /// bits of the ISS, now known to be valid, and above them what no syndrome says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(transparent)]
 pub struct Access(u32);
 
 impl Access {

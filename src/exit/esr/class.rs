@@ -7,7 +7,6 @@ use core::fmt;
 /// A number with names, so that `match esr.ec() { Ec::HVC64 => … }` compiles to a jump table and
 /// an unallocated value is nothing special.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(transparent)]
 pub struct Ec(pub u8);
 
 macro_rules! classes {

@@ -5,7 +5,6 @@ use core::fmt;
 /// What went wrong with a memory access: DFSC or IFSC, ISS bits 5:0 (Arm DDI 0487, ESR_ELx, ISS
 /// encoding for an exception from a Data Abort).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(transparent)]
 pub struct Fault(u8);
 
 impl Fault {

@@ -48,7 +48,6 @@ pub use sysreg::{SysReg, SysRegAccess, reg};
 
 /// An exception syndrome, the value of ESR_EL2 (or ESR_EL1: the layout is the same).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(transparent)]
 pub struct Esr(u64);
 
 impl Esr {

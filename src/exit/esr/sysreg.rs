@@ -10,7 +10,6 @@ use super::Esr;
 /// So the key of a trap is one AND away from ESR_EL2, and a `match` over the constants of
 /// [`reg`] is a search tree over plain numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(transparent)]
 pub struct SysReg(u32);
 
 impl SysReg {
@@ -62,7 +61,6 @@ impl fmt::Display for SysReg {
 
 /// The ISS of a trapped MSR, MRS or SYS (EC 0x18): the register, the direction and Rt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(transparent)]
 pub struct SysRegAccess(u32);
 
 impl SysRegAccess {

@@ -18,7 +18,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::description::{Fault, VmConfig};
+use super::description::{Fault, Region, VmConfig};
 use super::layout::RAM_BASE;
 use crate::memory::stage2::Attributes;
 use crate::memory::{Ipa, PAGE_SIZE, align_up};
@@ -123,13 +123,20 @@ impl<'a> LoadPlan<'a> {
             Format::Elf => elf::load(vm)?,
             Format::Raw => raw(vm)?,
         };
-        check_kernel(vm, &kernel, &ram)?;
+        let mut loads = check_kernel(vm, kernel, &ram)?;
         let entry = vm.entry_address.unwrap_or(entry);
-        if entry & 3 != 0 || !kernel.iter().any(|segment| segment.contains(entry)) {
+        if entry & 3 != 0 || !loads.iter().any(|segment| segment.contains(entry)) {
             let wanted = "a multiple of 4 within what is loaded";
             return Err(vm.fault("entry-address", format_args!("{entry:#x}"), wanted));
         }
-        let (loads, memory) = regions(vm, kernel, &ram)?;
+        let mut memory = vec![(RAM_BASE, vm.memory(), Attributes::RAM)];
+        for Region { name, address, size, data: bytes, read_only } in &vm.regions {
+            let (ipa, size) = (Ipa::new(*address), *size);
+            add(vm, name, &mut loads, Segment { ipa, bytes, size })?;
+            if *read_only {
+                memory.push((ipa, size, Attributes::ROM));
+            }
+        }
         let in_ram = |segment: &&Segment<'_>| holds(&ram, segment.ipa.get(), segment.size);
         let mut taken: Vec<_> = loads.iter().filter(in_ram).copied().collect();
         let initrd = vm.initrd.map(|bytes| {
@@ -151,28 +158,20 @@ impl<'a> LoadPlan<'a> {
     }
 }
 
-/// What is to be loaded and the memory for it, once the kernel's place is known.
-type Memory<'a> = (Vec<Segment<'a>>, Vec<(Ipa, u64, Attributes)>);
-
-fn regions<'a>(
+/// Adds a segment that lies on no other.
+fn add<'a>(
     vm: &VmConfig<'a>,
-    mut loads: Vec<Segment<'a>>,
-    ram: &Range<u64>,
-) -> Result<Memory<'a>, Fault> {
-    let mut memory = vec![(RAM_BASE, ram.end.saturating_sub(ram.start), Attributes::RAM)];
-    for region in &vm.regions {
-        let ipa = Ipa::new(region.address);
-        let segment = Segment { ipa, bytes: region.data, size: region.size };
-        if let Some(other) = loads.iter().find(|other| other.overlaps(&segment)) {
-            let found = format_args!("{:#x} bytes on what lies at {}", region.size, other.ipa);
-            return Err(vm.fault(region.name, found, "them apart"));
-        }
-        loads.push(segment);
-        if region.read_only {
-            memory.push((ipa, region.size, Attributes::ROM));
-        }
+    property: &str,
+    loads: &mut Vec<Segment<'a>>,
+    segment: Segment<'a>,
+) -> Result<(), Fault> {
+    let Segment { ipa, size, .. } = segment;
+    if let Some(other) = loads.iter().find(|other| other.overlaps(&segment)) {
+        let found = format_args!("{size:#x} bytes at {ipa} on what lies at {}", other.ipa);
+        return Err(vm.fault(property, found, "them apart"));
     }
-    Ok((loads, memory))
+    loads.push(segment);
+    Ok(())
 }
 
 fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Fault> {
@@ -186,24 +185,24 @@ fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Fault> {
     Ok((vec![Segment { ipa: Ipa::new(load), bytes: vm.kernel, size }], load))
 }
 
-/// All segments lie in RAM, and none lies on another.
-fn check_kernel(vm: &VmConfig<'_>, kernel: &[Segment<'_>], ram: &Range<u64>) -> Result<(), Fault> {
+/// The segments, all of which lie in RAM, and none on another.
+fn check_kernel<'a>(
+    vm: &VmConfig<'a>,
+    kernel: Vec<Segment<'a>>,
+    ram: &Range<u64>,
+) -> Result<Vec<Segment<'a>>, Fault> {
     let property = if vm.load_address.is_some() { "load-address" } else { "kernel" };
-    for (index, segment) in kernel.iter().enumerate() {
-        let (start, size) = (segment.ipa.get(), segment.size);
-        if !holds(ram, start, size) {
-            let found = format_args!("{size:#x} bytes to go to {start:#x}");
+    let mut loads = Vec::new();
+    for segment in kernel {
+        let Segment { ipa, size, .. } = segment;
+        if !holds(ram, ipa.get(), size) {
+            let found = format_args!("{size:#x} bytes to go to {ipa}");
             let wanted = format_args!("them within RAM, {:#x} to {:#x}", ram.start, ram.end);
             return Err(vm.fault(property, found, wanted));
         }
-        let mut before = kernel.iter().take(index);
-        if let Some(other) = before.find(|other| other.overlaps(segment)) {
-            let other = other.ipa.get();
-            let found = format_args!("{size:#x} bytes at {start:#x} on a segment at {other:#x}");
-            return Err(vm.fault("kernel", found, "them apart"));
-        }
+        add(vm, "kernel", &mut loads, segment)?;
     }
-    Ok(())
+    Ok(loads)
 }
 
 /// Where `size` bytes are free: at `first`, else half of RAM above its start, as far as that is

@@ -220,7 +220,7 @@ fn an_elf_files_faults_are_named() {
     let twice = elf(BASE, &[(1, 0, BASE, BASE, 8, 0x1001), (1, 0, 0, BASE + 0x1000, 8, 8)], 0);
     assert_eq!(
         fault(&vm(&twice, 16)),
-        "kernel: found 0x8 bytes at 0x40001000 on a segment at 0x40000000, wanted them apart"
+        "kernel: found 0x8 bytes at 0x40001000 on what lies at 0x40000000, wanted them apart"
     );
     let many: Vec<Header> = (0..33).map(|n| (1, 0, 0, BASE + n * 0x1000, 8, 8)).collect();
     assert_eq!(

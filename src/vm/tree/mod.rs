@@ -56,13 +56,15 @@ pub fn seeds(tree: &[u8]) -> Vec<Range<usize>> {
 
 /// The value of a property.
 enum Is<'a> {
-    Flag,
     /// Strings with a NUL between two.
     Text(&'a str),
     Cells(&'a [u32]),
     Numbers(&'a [u64]),
 }
-use Is::{Cells, Flag, Numbers, Text};
+use Is::{Cells, Numbers, Text};
+
+/// That of a property which says all by being there.
+const FLAG: Is<'_> = Cells(&[]);
 
 /// Opens a node, with its properties.
 fn node(
@@ -73,7 +75,6 @@ fn node(
     let node = fdt.begin_node(name)?;
     for (name, value) in properties {
         match value {
-            Flag => fdt.property_null(name)?,
             Text(text) => fdt.property(name, format!("{text}\0").as_bytes())?,
             Cells(cells) => fdt.property_array_u32(name, cells)?,
             Numbers(numbers) => fdt.property_array_u64(name, numbers)?,
@@ -163,17 +164,17 @@ fn devices(fdt: &mut FdtWriter, cpus: usize) -> Result<(), Error> {
     let timer = [
         ("compatible", Text("arm,armv8-timer\0arm,armv7-timer")),
         ("interrupts", Cells(ppis.as_flattened())),
-        ("always-on", Flag),
+        ("always-on", FLAG),
     ];
     leaf(fdt, "timer", &timer)?;
     let redistributors = GICR_STRIDE.saturating_mul(cpus as u64);
     let gic = [
         ("compatible", Text("arm,gic-v3")),
-        ("interrupt-controller", Flag),
+        ("interrupt-controller", FLAG),
         ("#interrupt-cells", Cells(&[3])),
         ("#address-cells", Cells(&[2])),
         ("#size-cells", Cells(&[2])),
-        ("ranges", Flag),
+        ("ranges", FLAG),
         ("#redistributor-regions", Cells(&[1])),
         ("reg", Numbers(&[GICD_BASE, GICD_SIZE, GICR_BASE, redistributors])),
         ("phandle", Cells(&[GIC])),

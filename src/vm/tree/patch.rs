@@ -10,7 +10,6 @@ use alloc::vec::Vec;
 
 use vm_fdt::{Error, FdtReserveEntry, FdtWriter, FdtWriterNode};
 
-use super::{Is, node};
 use crate::memory::Ipa;
 use crate::platform::fdt::{Fdt, Node, Odd};
 use crate::vm::description::{Fault, VmConfig};
@@ -44,7 +43,8 @@ pub(super) fn patch(
     initrd: Option<Segment<'_>>,
 ) -> Result<Vec<u8>, Fault> {
     let tree = Fdt::new(blob)?;
-    let memory = vec![("reg", Some(ram_reg(tree.root(), vm)?))];
+    let kind = ("device_type", Some(b"memory\0".to_vec()));
+    let memory = vec![kind, ("reg", Some(ram_reg(tree.root(), vm)?))];
     let psci = vec![("method", Some(b"hvc\0".to_vec()))];
     let entries = tree.reservations().map(|(address, size)| FdtReserveEntry::new(address, size));
     let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
@@ -106,15 +106,14 @@ impl Patch {
 
     /// Writes the nodes that a guest needs and its tree lacks.
     fn add_missing(&self, fdt: &mut FdtWriter, root: Node<'_>) -> Result<(), Error> {
-        if !root.children().any(|child| is_memory(&child)) {
-            let memory = node(fdt, "memory@40000000", &[("device_type", Is::Text("memory"))])?;
-            write(fdt, &self.memory)?;
-            fdt.end_node(memory)?;
-        }
-        if !root.children().any(|child| child.name() == "chosen") {
-            let chosen = node(fdt, "chosen", &[])?;
-            write(fdt, &self.chosen)?;
-            fdt.end_node(chosen)?;
+        let has_memory = root.children().any(|child| is_memory(&child));
+        let has_chosen = root.children().any(|child| child.name() == "chosen");
+        let needed =
+            [("memory@40000000", &self.memory, has_memory), ("chosen", &self.chosen, has_chosen)];
+        for (name, edits, _) in needed.into_iter().filter(|(.., is_there)| !is_there) {
+            let node = fdt.begin_node(name)?;
+            write(fdt, edits)?;
+            fdt.end_node(node)?;
         }
         Ok(())
     }

@@ -113,6 +113,6 @@ fn places_are_checked() {
     );
     assert_eq!(
         fault(sized(0x4008_0000)),
-        "/alpha: extra: found 0x2000 bytes on what lies at 0x40080000, wanted them apart"
+        "/alpha: extra: found 0x2000 bytes at 0x40080000 on what lies at 0x40080000, wanted them apart"
     );
 }

@@ -3,10 +3,9 @@
 //! Tables come from a fixed pool in bss: the map is built before there is a heap, and it changes
 //! little afterwards: devices and stacks at boot, then only the windows.
 
-use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use spin::Mutex;
+use spin::{Mutex, Once};
 
 use super::layout;
 use super::{cache, percpu};
@@ -65,18 +64,13 @@ pub enum MapError {
 const POOL: usize = 64;
 
 #[repr(C, align(4096))]
-struct Table(UnsafeCell<[u64; 512]>);
+struct Table([AtomicU64; 512]);
 
-// SAFETY: tables are written under `MAP`'s lock, or (window entries) by the one pCPU they belong to.
-unsafe impl Sync for Table {}
+static TABLES: [Table; POOL] = [const { Table([const { AtomicU64::new(0) }; 512]) }; POOL];
 
-static TABLES: [Table; POOL] = [const { Table(UnsafeCell::new([0; 512])) }; POOL];
-
-struct Map {
-    used: usize,
-}
-
-static MAP: Mutex<Map> = Mutex::new(Map { used: 0 });
+/// How many of them are in use, the root first. Its lock is the map's: only the windows' entries are
+/// written without it, each by the pCPU that it belongs to.
+static USED: Mutex<usize> = Mutex::new(0);
 
 /// Physical address of the image's first byte, set once at boot.
 static IMAGE_PA: AtomicU64 = AtomicU64::new(0);
@@ -87,73 +81,35 @@ pub fn image_pa<T>(object: *const T) -> Pa {
     Pa::new(IMAGE_PA.load(Ordering::Relaxed)).wrapping_add(offset)
 }
 
-/// Virtual address, inside the image, of physical address `pa`: a table of the pool.
-fn image_va(pa: u64) -> u64 {
-    pa.wrapping_sub(IMAGE_PA.load(Ordering::Relaxed)).wrapping_add(layout::IMAGE.get())
-}
-
 /// The root table's physical address, for secondaries.
 pub fn root() -> Pa {
     image_pa(&TABLES[0])
 }
 
-impl Map {
-    fn new_table(&mut self) -> Result<u64, MapError> {
-        let table = TABLES.get(self.used).ok_or(MapError::NoTables)?;
-        self.used += 1;
-        Ok(image_pa(table).get())
-    }
+fn new_table(used: &mut usize) -> Result<u64, MapError> {
+    let table = TABLES.get(*used).ok_or(MapError::NoTables)?;
+    *used += 1;
+    Ok(image_pa(table).get())
+}
 
-    /// Entry for `va` in the table that covers it at `level`, making tables on the way.
-    fn entry(&mut self, va: Va, level: u32) -> Result<*mut u64, MapError> {
-        let mut table = TABLES[0].0.get().cast::<u64>();
-        for at in 0..level {
-            // SAFETY: `table` is one of the pool's, and the index is below 512.
-            let entry = unsafe { table.add(index(va, at)) };
-            // SAFETY: as above; walkers only read.
-            let mut descriptor = unsafe { entry.read_volatile() };
-            if descriptor == 0 {
-                descriptor = self.new_table()? | VALID | TABLE_OR_PAGE;
-                // SAFETY: as above. The new table is zero, and visible before the entry: same
-                // observer, and the DSB in `map` precedes any use.
-                unsafe { entry.write_volatile(descriptor) };
-            } else if descriptor & TABLE_OR_PAGE == 0 {
-                return Err(MapError::Occupied(va));
-            }
-            table = image_va(descriptor & ADDRESS) as *mut u64;
+/// The table that covers `va` at `level`, with those that are missing on the way to it.
+fn table(used: &mut usize, va: Va, level: u32) -> Result<&'static Table, MapError> {
+    let mut table = &TABLES[0];
+    for at in 0..level {
+        let entry = &table.0[index(va, at)];
+        let mut descriptor = entry.load(Ordering::Relaxed);
+        if descriptor == 0 {
+            descriptor = new_table(used)? | VALID | TABLE_OR_PAGE;
+            // The new table is zero, and visible before the entry: same observer, and the DSB in
+            // `map` precedes any use.
+            entry.store(descriptor, Ordering::Relaxed);
+        } else if descriptor & TABLE_OR_PAGE == 0 {
+            return Err(MapError::Occupied(va));
         }
-        // SAFETY: as above.
-        Ok(unsafe { table.add(index(va, level)) })
+        let offset = (descriptor & ADDRESS).wrapping_sub(root().get());
+        table = TABLES.get((offset / PAGE_SIZE) as usize).ok_or(MapError::NoTables)?;
     }
-
-    fn map(&mut self, va: Va, pa: Pa, length: u64, access: Access) -> Result<(), MapError> {
-        let aligned = va.is_aligned(PAGE_SIZE) && pa.is_aligned(PAGE_SIZE);
-        if !aligned || !length.is_multiple_of(PAGE_SIZE) {
-            return Err(MapError::Unaligned(va, pa, length));
-        }
-        let mut done = 0;
-        while done < length {
-            let (va, pa) = (va.wrapping_add(done), pa.wrapping_add(done));
-            let block = va.is_aligned(BLOCK_SIZE) && pa.is_aligned(BLOCK_SIZE);
-            let (level, size, kind) = if block && length - done >= BLOCK_SIZE {
-                (2, BLOCK_SIZE, 0)
-            } else {
-                (3, PAGE_SIZE, TABLE_OR_PAGE)
-            };
-            let entry = self.entry(va, level)?;
-            // SAFETY: `entry` points into a table of the pool, under the lock.
-            unsafe {
-                if entry.read_volatile() != 0 {
-                    return Err(MapError::Occupied(va));
-                }
-                entry.write_volatile(pa.get() | access.bits() | kind);
-            }
-            done += size;
-        }
-        cache::dsb_ishst();
-        cache::isb();
-        Ok(())
-    }
+    Ok(table)
 }
 
 const fn index(va: Va, level: u32) -> usize {
@@ -163,7 +119,29 @@ const fn index(va: Va, level: u32) -> usize {
 /// Maps `[pa, pa + length)` at `va`, in 2 MiB blocks where both are aligned to it. The range must
 /// be free: nothing is ever replaced, so no break-before-make is needed (D8.14.1).
 pub fn map(va: Va, pa: Pa, length: u64, access: Access) -> Result<(), MapError> {
-    MAP.lock().map(va, pa, length, access)
+    if !va.is_aligned(PAGE_SIZE) || !pa.is_aligned(PAGE_SIZE) || !length.is_multiple_of(PAGE_SIZE) {
+        return Err(MapError::Unaligned(va, pa, length));
+    }
+    let mut used = USED.lock();
+    let mut done = 0;
+    while done < length {
+        let (va, pa) = (va.wrapping_add(done), pa.wrapping_add(done));
+        let block = va.is_aligned(BLOCK_SIZE) && pa.is_aligned(BLOCK_SIZE);
+        let (level, size, kind) = if block && length - done >= BLOCK_SIZE {
+            (2, BLOCK_SIZE, 0)
+        } else {
+            (3, PAGE_SIZE, TABLE_OR_PAGE)
+        };
+        let entry = &table(&mut used, va, level)?.0[index(va, level)];
+        if entry.load(Ordering::Relaxed) != 0 {
+            return Err(MapError::Occupied(va));
+        }
+        entry.store(pa.get() | access.bits() | kind, Ordering::Relaxed);
+        done += size;
+    }
+    cache::dsb_ishst();
+    cache::isb();
+    Ok(())
 }
 
 /// Maps the pages in which `[pa, pa + length)` lies, in `area`, with the same offset in a 2 MiB unit
@@ -202,17 +180,14 @@ pub unsafe fn init(image: Pa) -> Result<(), MapError> {
     let rodata_end = (&raw const __rodata_end) as u64;
     let image_end = (&raw const __image_end) as u64;
     let base = layout::IMAGE.get();
-    {
-        let mut locked = MAP.lock();
-        locked.new_table()?;
-        let sections = [
-            (base, text_end, Access::Text),
-            (text_end, rodata_end, Access::ReadOnly),
-            (rodata_end, image_end, Access::Data),
-        ];
-        for (start, end, access) in sections {
-            locked.map(Va::new(start), image.wrapping_add(start - base), end - start, access)?;
-        }
+    new_table(&mut USED.lock())?;
+    let sections = [
+        (base, text_end, Access::Text),
+        (text_end, rodata_end, Access::ReadOnly),
+        (rodata_end, image_end, Access::Data),
+    ];
+    for (start, end, access) in sections {
+        map(Va::new(start), image.wrapping_add(start - base), end - start, access)?;
     }
     map_identity()?;
     let entry = image_pa(replace_root as *const u8).get();
@@ -235,9 +210,7 @@ fn map_identity() -> Result<(), MapError> {
 /// Takes the identity map away, on every pCPU, once all are up.
 pub fn unmap_identity() -> Result<(), MapError> {
     let va = Va::new(image_pa(_start as *const u8).get());
-    let entry = MAP.lock().entry(va, 3)?;
-    // SAFETY: an entry of the pool's tables, which nothing else changes any more.
-    unsafe { entry.write_volatile(0) };
+    table(&mut USED.lock(), va, 3)?.0[index(va, 3)].store(0, Ordering::Relaxed);
     cache::dsb_ishst();
     cache::tlbi_vae2is(va);
     cache::dsb_ish();
@@ -281,13 +254,13 @@ pub fn on_stack(top: Va, next: fn() -> !) -> ! {
 /// Bytes of memory that a pCPU's stacks take.
 pub const STACKS_SIZE: u64 = layout::STACK_SIZE + layout::EMERGENCY_SIZE;
 
-/// Entries of the windows, one table's worth, made once.
-static WINDOW_ENTRIES: AtomicU64 = AtomicU64::new(0);
+/// The table in which the windows are the first entries.
+static WINDOWS: Once<&Table> = Once::new();
 
-/// Makes the table in which the windows are entries.
+/// Makes that table.
 pub fn init_windows() -> Result<(), MapError> {
-    let first = MAP.lock().entry(layout::WINDOWS, 2)?;
-    WINDOW_ENTRIES.store(first as u64, Ordering::Release);
+    let table = table(&mut USED.lock(), layout::WINDOWS, 2)?;
+    WINDOWS.call_once(|| table);
     Ok(())
 }
 
@@ -300,17 +273,15 @@ pub fn with_window<R>(block: Pa, work: impl FnOnce(Va) -> R) -> Option<R> {
     if this.window_open.get() || !block.is_aligned(BLOCK_SIZE) {
         return None;
     }
-    this.window_open.set(true);
     let id = this.id.get() & (layout::MAX_PCPUS - 1);
     let va = layout::WINDOWS.wrapping_add(id as u64 * BLOCK_SIZE);
-    let entry = (WINDOW_ENTRIES.load(Ordering::Acquire) as *mut u64).wrapping_add(id);
-    // SAFETY: `init_windows` ran before secondaries did; entry `id` is this pCPU's alone.
-    unsafe { entry.write_volatile(block.get() | Access::Data.bits()) };
+    let entry = &WINDOWS.get()?.0[id];
+    this.window_open.set(true);
+    entry.store(block.get() | Access::Data.bits(), Ordering::Relaxed);
     cache::dsb_ishst();
     cache::isb();
     let result = work(va);
-    // SAFETY: as above.
-    unsafe { entry.write_volatile(0) };
+    entry.store(0, Ordering::Relaxed);
     cache::dsb_ishst();
     cache::tlbi_vae2(va);
     cache::dsb_nsh();

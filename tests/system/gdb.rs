@@ -82,7 +82,9 @@ fn case_under_gdb(
     // Tests run side by side: each its own.
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let socket = root().join(format!("target/system/gdb-{}-{number}", std::process::id()));
+    let directory = root().join("target/system");
+    std::fs::create_dir_all(&directory).map_err(mezzanine_tools::Error::file(&directory))?;
+    let socket = directory.join(format!("gdb-{}-{number}", std::process::id()));
     let socket = socket.display().to_string();
     let stub = format!("unix:{socket},server=on,wait=off");
     let mut talk = case.qemu(&["-S", "-gdb", &stub]).start()?;

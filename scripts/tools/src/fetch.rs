@@ -17,11 +17,21 @@ use std::{
 };
 
 /// What there is to fetch: where it goes below `target/guests`, and what it consists of.
-const GUESTS: [Guest; 3] = [
+const GUESTS: [Guest; 5] = [
     Guest {
         place: "debian",
         packages: &["linux-image-cloud-arm64", "busybox-static"],
         files: &[("boot/vmlinuz-*", "Image"), ("bin/busybox", "busybox")],
+    },
+    Guest {
+        place: "debian-generic",
+        packages: &["linux-image-arm64"],
+        files: &[("boot/vmlinuz-*", "Image")],
+    },
+    Guest {
+        place: "debian-rt",
+        packages: &["linux-image-rt-arm64"],
+        files: &[("boot/vmlinuz-*", "Image")],
     },
     Guest {
         place: "u-boot",

@@ -37,8 +37,9 @@ impl Vm {
         self.image("kernel", guest)
     }
 
-    /// A reference to a file of `target/guests`.
+    /// A reference to a file of `target/guests`; the last of a property counts.
     pub fn image(mut self, property: &'static str, file: &str) -> Self {
+        self.images.retain(|(present, _)| *present != property);
         self.images.push((property, file.into()));
         self
     }

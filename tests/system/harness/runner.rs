@@ -97,9 +97,16 @@ fn name(test: &Test, config: Config) -> String {
 /// The guests, and the hypervisor in the profiles that are asked for.
 fn prepare(runs: &[(&Test, Config)]) -> mezzanine_tools::Result<()> {
     build::guests()?;
-    if runs.iter().any(|(test, _)| test.name.starts_with("real/")) {
-        for name in ["crowd", "installer"] {
-            fetch::needed(&root().join(format!("vms/{name}.dts")))?;
+    // What tests need of others' systems, by the descriptions that name it.
+    let needed = [
+        ("real/", "crowd"),
+        ("real/", "installer"),
+        ("real/debian-generic", "linux-generic"),
+        ("real/debian-rt", "linux-rt"),
+    ];
+    for (tests, description) in needed {
+        if runs.iter().any(|(test, _)| test.name.starts_with(tests)) {
+            fetch::needed(&root().join(format!("vms/{description}.dts")))?;
         }
     }
     for profile in [Profile::Release, Profile::Debug] {

@@ -70,7 +70,7 @@ fn virtual_serror(config: Config) -> Verdict {
 
 /// Boots the demo under gdb, with `make gdb`'s set-up, and gives it `commands`; returns what gdb
 /// and what the machine said.
-fn under_gdb(config: Config, commands: &[&str]) -> Result<(String, Outcome), Failure> {
+pub fn under_gdb(config: Config, commands: &[&str]) -> Result<(String, Outcome), Failure> {
     case_under_gdb(Case::new(config), config, commands)
 }
 

@@ -21,6 +21,7 @@ mod probes;
 mod real;
 mod shares;
 mod sharing;
+mod walls;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         console::tests(),
         descriptions::tests(),
         gdb::tests(),
+        walls::tests(),
         gic::tests(),
         bare::tests(),
         real::tests(),

@@ -2,7 +2,11 @@
 
 use crate::{Error, Result};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 /// A function of the program.
 #[derive(Debug)]
@@ -15,8 +19,8 @@ pub struct Function {
     pub calls: Vec<usize>,
     /// Functions whose address it takes.
     pub takes: BTreeSet<usize>,
-    /// Whether it calls, or jumps out, by a register.
-    pub calls_pointer: bool,
+    /// Addresses in data that it takes: tables of functions, or what leads to them.
+    tables: BTreeSet<u64>,
 }
 
 /// A linked program.
@@ -24,8 +28,10 @@ pub struct Function {
 pub struct Program {
     /// By address.
     pub functions: Vec<Function>,
-    /// Functions whose address lies somewhere in the data.
-    in_data: BTreeSet<usize>,
+    /// The words of the data, by address.
+    data: BTreeMap<u64, u64>,
+    /// Where an object of the data begins, as far as code or data know its address.
+    objects: BTreeSet<u64>,
 }
 
 /// What one instruction says about the call graph.
@@ -33,10 +39,6 @@ pub struct Program {
 enum Instruction {
     /// B, BL, B.cond, CBZ, CBNZ, TBZ, TBNZ to an address.
     Branch(u64),
-    /// BLR or BR by this register.
-    Pointer(u32),
-    /// ADD (shifted register) to this register: before BR, an entry of a jump table.
-    Sum(u32),
     /// ADR: this register gets this address.
     Address(u32, u64),
     /// ADD (immediate): register, source, number.
@@ -52,15 +54,24 @@ impl Program {
         let bytes = fs::read(elf).map_err(Error::file(elf))?;
         let file = object::File::parse(&*bytes)
             .map_err(|error| Error::File { path: elf.into(), why: error.to_string() })?;
-        let mut program = Program { functions: functions(&file), in_data: BTreeSet::new() };
-        for section in file.sections() {
-            let data = section.data().unwrap_or_default();
-            match section.kind() {
-                SectionKind::Text => program.read_code(section.address(), data),
-                SectionKind::Data | SectionKind::ReadOnlyData => program.read_data(data),
-                _ => {}
-            }
+        let mut program = Program {
+            functions: functions(&file),
+            data: BTreeMap::new(),
+            objects: BTreeSet::new(),
+        };
+        let sections = |kinds: &[SectionKind]| {
+            let kinds = kinds.to_vec();
+            file.sections().filter(move |section| kinds.contains(&section.kind()))
+        };
+        for section in sections(&[SectionKind::Data, SectionKind::ReadOnlyData]) {
+            program.read_data(section.address(), section.data().unwrap_or_default());
         }
+        for section in sections(&[SectionKind::Text]) {
+            program.read_code(section.address(), section.data().unwrap_or_default());
+        }
+        let taken = program.functions.iter().flat_map(|function| &function.tables);
+        let pointed = program.data.values().filter(|word| program.data.contains_key(word));
+        program.objects = taken.chain(pointed).copied().collect();
         Ok(program)
     }
 
@@ -72,10 +83,24 @@ impl Program {
         found.filter(|(_, function)| is(function)).map(|(index, _)| index).collect()
     }
 
-    /// All functions whose address is taken anywhere.
-    pub fn taken_anywhere(&self) -> BTreeSet<usize> {
-        let in_code = self.functions.iter().flat_map(|function| &function.takes);
-        in_code.chain(&self.in_data).copied().collect()
+    /// The functions that `function` can get hold of by data: those in the objects whose address it
+    /// takes (a table of a trait's functions, arguments to be formatted), and in the objects that
+    /// these lead to. An object ends where the next one begins that anyone knows the address of.
+    pub fn in_tables(&self, function: &Function) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut left: Vec<u64> = function.tables.iter().copied().collect();
+        while let Some(object) = left.pop() {
+            if !seen.insert(object) {
+                continue;
+            }
+            let end = self.objects.range(object + 1..).next().copied().unwrap_or(u64::MAX);
+            for (_, word) in self.data.range(object..end) {
+                found.extend(self.starting(*word));
+                left.extend(self.data.contains_key(word).then_some(*word));
+            }
+        }
+        found
     }
 
     /// The function that an address lies in.
@@ -90,10 +115,10 @@ impl Program {
         self.at(address).filter(|&index| self.functions[index].start == address)
     }
 
-    fn read_data(&mut self, data: &[u8]) {
-        for word in data.chunks_exact(8) {
+    fn read_data(&mut self, base: u64, data: &[u8]) {
+        for (word, address) in data.chunks_exact(8).zip((base..).step_by(8)) {
             let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
-            self.in_data.extend(self.starting(word));
+            self.data.insert(address, word);
         }
     }
 
@@ -101,7 +126,6 @@ impl Program {
         // Addresses that registers hold, as far as one pass in the order of addresses knows.
         let mut held = [None; 32];
         let mut inside = None;
-        let mut entry = None;
         for (word, address) in code.chunks_exact(4).zip((base..).step_by(4)) {
             let Some(index) = self.at(address) else {
                 continue;
@@ -116,9 +140,6 @@ impl Program {
                     if let Some(callee) = self.at(target).filter(|&callee| callee != index) {
                         self.functions[index].calls.push(callee);
                     }
-                }
-                Instruction::Pointer(register) => {
-                    self.functions[index].calls_pointer |= entry != Some(register);
                 }
                 Instruction::Address(register, target) => {
                     held[register as usize] = Some(target);
@@ -139,16 +160,15 @@ impl Program {
                         self.take(index, target);
                     }
                 }
-                Instruction::Sum(_) | Instruction::Other => {}
+                Instruction::Other => {}
             }
-            entry = match instruction {
-                Instruction::Sum(register) => Some(register),
-                _ => None,
-            };
         }
     }
 
     fn take(&mut self, index: usize, target: u64) {
+        if self.data.contains_key(&target) {
+            self.functions[index].tables.insert(target);
+        }
         if let Some(taken) = self.starting(target).filter(|&taken| taken != index) {
             self.functions[index].takes.insert(taken);
         }
@@ -182,7 +202,7 @@ fn functions(file: &object::File) -> Vec<Function> {
                 end,
                 calls: Vec::new(),
                 takes: BTreeSet::new(),
-                calls_pointer: false,
+                tables: BTreeSet::new(),
             });
         }
     }
@@ -209,10 +229,6 @@ fn decode(word: u32, address: u64) -> Instruction {
         Instruction::Branch(offset(5, 19, 2)) // B.cond; CBZ, CBNZ
     } else if word & 0x7e00_0000 == 0x3600_0000 {
         Instruction::Branch(offset(5, 14, 2)) // TBZ, TBNZ
-    } else if word & 0xffdf_fc1f == 0xd61f_0000 && word & 0x0040_0000 == 0 {
-        Instruction::Pointer(word >> 5 & 31) // BR, BLR
-    } else if word & 0xff20_0000 == 0x8b00_0000 {
-        Instruction::Sum(register)
     } else if word & 0x1f00_0000 == 0x1000_0000 {
         let high = i64::from(word >> 5) << 45 >> 45;
         let number = high << 2 | i64::from(word >> 29 & 3);
@@ -245,9 +261,7 @@ mod tests {
         assert_eq!(decode(0x5400_0040, at), Instruction::Branch(0x4008)); // b.eq .+8
         assert_eq!(decode(0xb4ff_ffe0, at), Instruction::Branch(0x3ffc)); // cbz x0, .-4
         assert_eq!(decode(0x3607_ffe0, at), Instruction::Branch(0x3ffc)); // tbz w0, #0, .-4
-        assert_eq!(decode(0xd63f_0100, at), Instruction::Pointer(8)); // blr x8
-        assert_eq!(decode(0xd61f_0100, at), Instruction::Pointer(8)); // br x8
-        assert_eq!(decode(0x8b09_0908, at), Instruction::Sum(8)); // add x8, x8, x9, lsl #2
+        assert_eq!(decode(0xd63f_0100, at), Instruction::Other); // blr x8
         assert_eq!(decode(0xd65f_03c0, at), Instruction::Other); // ret
         assert_eq!(decode(0x1000_0041, at), Instruction::Address(1, 0x4008)); // adr x1, .+8
         assert_eq!(decode(0xb000_0001, 0x4ffc), Instruction::Address(1, 0x5000)); // adrp x1, 1

@@ -12,7 +12,6 @@ pub fn tests() -> Vec<Test> {
         release("real/linux", linux).smp(&[2]).cpu(Cpu::A72),
         release("real/linux-shell", shell).smp(&[1]).cpu(Cpu::A72),
         release("real/linux-stress", stress).smp(&[1, 2]),
-        release("real/linux-stress-models", stress).cpus(&[Cpu::A53, Cpu::N1]).long(),
         release("real/linux-stress-four", |config| stress_of(config, "debian/Image", 4))
             .smp(&[4])
             .cpu(Cpu::A72),
@@ -34,7 +33,11 @@ pub fn tests() -> Vec<Test> {
     for cpus in 1..=8 {
         let name = format!("real/linux-{cpus}-vcpus");
         let body = move |config| stress_of(config, "debian/Image", cpus);
-        tests.push(Test::new(name, body).cpu(Cpu::A72).profile(Profile::Release).long());
+        let models: &[Cpu] = match cpus {
+            2 | 8 => &[Cpu::A53, Cpu::A72, Cpu::N1, Cpu::Max],
+            _ => &[Cpu::A72],
+        };
+        tests.push(Test::new(name, body).cpus(models).profile(Profile::Release).long());
     }
     tests
 }

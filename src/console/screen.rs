@@ -194,15 +194,12 @@ impl<const N: usize> Screen<N> {
 
     /// The raw view is over, and there is room: puts the terminal right, and shows what waited.
     fn put_right(&mut self) {
-        let lines = self.held.iter().filter(|byte| **byte == b'\n').count();
         let missed = core::mem::take(&mut self.missed);
         self.out.put(PUT_RIGHT);
         self.out.put(OWN);
         self.out.put(b"INFO: console: end of the raw view; ");
         self.put_number(missed);
-        self.out.put(b" bytes of it lost, ");
-        self.put_number(lines);
-        self.out.put(b" lines held back\r\n");
+        self.out.put(b" bytes of it lost\r\n");
         self.commit(Row::Clear);
         for line in self.held.split_inclusive(|byte| *byte == b'\n') {
             self.out.put(line);

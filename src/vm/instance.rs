@@ -237,11 +237,12 @@ impl Vm {
             state.waited_before = account.and_then(|account| Some(account.ok()?.wait)).unwrap_or(0);
             self.stolen_time.set(vcpu.index, 0);
         }
-        if self.life.lock().ready().is_ok()
-            && let Some(boot) = self.vcpus.first()
-        {
-            // SAFETY: no vCPU of a VM that is Preparing is on.
-            unsafe { boot.reset(self.plan.entry.get(), self.plan.tree.get()) };
+        let Some(boot) = self.vcpus.first() else { return };
+        // SAFETY: no vCPU of a VM that is Preparing is on.
+        unsafe { boot.reset(self.plan.entry.get(), self.plan.tree.get()) };
+        // Locked until it is started: a VM with none that is on would be paused at once.
+        let mut life = self.life.lock();
+        if life.ready().is_ok() {
             schedule::tell(|queue| queue.start(boot.entity, timer::now()));
         }
     }

@@ -88,7 +88,7 @@ fn raw(config: Config) -> Verdict {
     }
     talk.say(&format!("{ESCAPE}r"))?;
     talk.expect(END)?;
-    talk.expect("INFO: console: end of the raw view; 0 bytes of it lost, ")?;
+    talk.expect("INFO: console: end of the raw view; 0 bytes of it lost\r\n")?;
     talk.expect("[n] TICK ")?;
     talk.say(&format!("{ESCAPE}rq"))?;
     talk.expect(BEGIN)?;

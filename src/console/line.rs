@@ -30,6 +30,8 @@ pub enum Step {
     End,
     /// The line is complete, and the byte, to be offered again, belongs to the next.
     EndBefore,
+    /// There are no lines: the byte is the terminal's, whatever it does there.
+    Raw,
 }
 
 /// Where in a sequence of bytes we are.
@@ -46,6 +48,8 @@ enum Mode {
     Control,
     /// In a string for the terminal (title, palette, …), which is of no concern here.
     Text,
+    /// Whatever comes is the terminal's.
+    Raw,
 }
 
 /// A VM's line.
@@ -116,6 +120,11 @@ impl Line {
         self.mode = Mode::Plain;
     }
 
+    /// From here to the next reset bytes are not looked at.
+    pub fn begin_raw(&mut self) {
+        self.mode = Mode::Raw;
+    }
+
     /// Takes a byte. A carriage return without a line feed leads a line that is shown, as `live`
     /// says, back to its start; of one that isn't it is the end, so that a log has all of it.
     #[inline]
@@ -130,6 +139,7 @@ impl Line {
         match (self.mode, byte) {
             (Mode::Plain, _) => return self.control(byte),
             (Mode::Returned, _) => return self.returned(byte, live),
+            (Mode::Raw, _) => return Step::Raw,
             // A control character ends what it stands in, and is taken for itself.
             (Mode::Text, 0x07) => self.mode = Mode::Plain,
             (_, ..0x20) => {

@@ -6,6 +6,10 @@
 //! prompt can be answered; when a line of somebody else's comes, the prompt steps aside for it. In
 //! batch there is no terminal, so nobody waits at a prompt and only whole lines are shown.
 //!
+//! In the *raw view* the VM in the foreground has the terminal for itself, for programs that fill a
+//! screen: its bytes are passed on as they are, and everybody else's lines wait, or are lost, until
+//! it ends.
+//!
 //! What goes out waits in a bounded [`Ring`] until the UART takes it. When that is full,
 //! whole lines are lost, counted, and told of.
 
@@ -28,6 +32,10 @@ use screen::Screen;
 /// The key that starts a command to the console: Ctrl-].
 pub const COMMAND: u8 = 0x1d;
 
+/// The keys behind it.
+const HELP: &[u8] = b"INFO: console: Ctrl-] and: a digit moves the keyboard, p pauses or resumes \
+    its VM, r begins or ends its raw view, ? lists keys and VMs, Ctrl-] sends one";
+
 /// What became of a byte from the keyboard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Input {
@@ -37,6 +45,8 @@ pub enum Input {
     ToVm(usize, u8),
     /// The keyboard is perhaps another VM's now.
     Switched,
+    /// The VM of this number is to be paused, or to go on.
+    Pause(usize),
 }
 
 /// The VMs' lines.
@@ -118,6 +128,7 @@ impl<const N: usize> Mux<N> {
             Step::Echo(byte) if live => self.screen.echo(line, byte),
             Step::Redraw if live => self.screen.show(line),
             Step::Pass if live => self.screen.pass(line),
+            Step::Raw => self.screen.raw(byte),
             _ => {}
         }
     }
@@ -147,6 +158,9 @@ impl<const N: usize> Mux<N> {
         if self.lines.get(vm).is_some_and(|line| shown || !line.text().is_empty()) {
             self.end_line(vm);
         }
+        if vm == self.lines.foreground {
+            self.end_raw();
+        }
         if let Some(line) = self.lines.get_mut(vm) {
             line.reset();
         }
@@ -160,15 +174,49 @@ impl<const N: usize> Mux<N> {
     /// A byte from the keyboard.
     pub fn input(&mut self, byte: u8) -> Input {
         let command = core::mem::replace(&mut self.command, false);
+        let vm = self.lines.foreground;
         match byte {
             COMMAND if !command => self.command = true,
-            b'0'..=b'9' if command => return self.switch(byte),
-            b'?' if command => (0..10).for_each(|vm| self.list(vm)),
-            _ if command && byte != COMMAND => {}
-            _ if self.lines.get(self.lines.foreground).is_none() => {}
-            _ => return Input::ToVm(self.lines.foreground, byte),
+            _ if command && byte != COMMAND => return self.command(vm, byte),
+            _ if self.lines.get(vm).is_none() => {}
+            _ => return Input::ToVm(vm, byte),
         }
         Input::None
+    }
+
+    /// The key behind Ctrl-], with the keyboard at `vm`. Any of them ends the raw view.
+    fn command(&mut self, vm: usize, key: u8) -> Input {
+        let was_raw = self.end_raw();
+        match key {
+            b'0'..=b'9' => return self.switch(key),
+            b'p' if self.lines.get(vm).is_some() => return Input::Pause(vm),
+            // In batch there is no terminal to give away.
+            b'r' if !was_raw && !self.lines.batch => self.begin_raw(vm),
+            b'?' => {
+                self.own_line(&[HELP]);
+                (0..10).for_each(|vm| self.list(vm));
+            }
+            _ => {}
+        }
+        Input::None
+    }
+
+    /// Gives the terminal to `vm`.
+    fn begin_raw(&mut self, vm: usize) {
+        self.flush(vm);
+        if let Some(line) = self.lines.get_mut(vm) {
+            self.screen.begin_raw(line);
+            line.begin_raw();
+        }
+    }
+
+    /// Ends the raw view, if there is one; says whether there was.
+    fn end_raw(&mut self) -> bool {
+        let raw = self.screen.end_raw();
+        if raw && let Some(line) = self.lines.get_mut(self.lines.foreground) {
+            line.reset();
+        }
+        raw
     }
 
     fn switch(&mut self, digit: u8) -> Input {

@@ -1,5 +1,7 @@
 //! A vCPU while it is loaded on this pCPU: what handlers work on.
 
+use core::sync::atomic::Ordering;
+
 use aarch64_cpu::registers::*;
 use tock_registers::interfaces::{Readable, Writeable};
 
@@ -77,11 +79,12 @@ impl Guest {
             psci::call(function, 0);
         }
         VTTBR_EL2.set(vm.vttbr);
+        // Before the timer is on: no comparator meets another VM's offset.
+        CNTVOFF_EL2.set(vm.cntvoff.load(Ordering::Relaxed));
         let tcr = state.context.el1.tcr;
         state.context.el1.tcr |= cache::NO_WALKS;
         state.context.load();
         state.context.el1.tcr = tcr;
-        CNTVOFF_EL2.set(vm.cntvoff.load(core::sync::atomic::Ordering::Relaxed));
         HCR_EL2.set(state.hcr);
         if state.hcr & traps::HCR_VSE != 0 && features().ras {
             VSESR_EL2.set(state.serror);

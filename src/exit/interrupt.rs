@@ -7,7 +7,7 @@ use super::guest::{Guest, Next};
 use crate::platform::machine::Machine;
 use crate::platform::{console, gic, timer};
 use crate::sched::Reason;
-use crate::vm::{self, schedule};
+use crate::vm::{self, Vm, schedule};
 
 /// INTIDs of this machine's interrupts, from its tree; none has number 0.
 struct Intids {
@@ -84,11 +84,8 @@ fn maintenance(guest: &mut Guest) {
 /// The terminal takes more, or keys were pressed: the VMs that they are for have to hear of it.
 #[inline(never)]
 fn uart() {
-    console::interrupt(|vm| {
-        if let Some(vm) = vm::by_id(vm) {
-            vm.take_keys();
-        }
-    });
+    let call = |what: fn(&'static Vm)| move |vm| vm::by_id(vm).into_iter().for_each(what);
+    console::interrupt(call(Vm::take_keys), call(Vm::pause_or_resume));
 }
 
 /// The guest's own timer: it goes into a list register that is linked with it (HW=1), so that the

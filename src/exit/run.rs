@@ -29,11 +29,14 @@ pub fn pcpu_main() -> ! {
                     None => Reason::Off,
                 };
                 let state = schedule::with(|queue| queue.put(pcpu, id, timer::now(), reason));
-                // Off by its own CPU_OFF, or because the VM stops.
-                if let (Some(Ok(State::Off)), Some(Thing::Vcpu(vm, vcpu))) =
-                    (state, schedule::thing(id))
+                // By its own CPU_OFF, or because the VM stops or pauses.
+                if let Some(Ok(state @ (State::Off | State::Paused))) = state
+                    && let Some(Thing::Vcpu(vm, vcpu)) = schedule::thing(id)
                 {
-                    vm.vcpu_is_off(vcpu);
+                    match state {
+                        State::Off => vm.vcpu_is_off(vcpu),
+                        _ => vm.check_left(),
+                    }
                 }
             }
             Some((Ok(Pick::Idle { kick }), next_event)) => {

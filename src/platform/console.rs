@@ -67,7 +67,7 @@ pub fn begin(batch: bool) {
     console.mux.set_batch(batch);
     if !batch {
         const HELP: &[u8] =
-            b"INFO: console: Ctrl-] ? lists the VMs, Ctrl-] and a digit moves the keyboard";
+            b"INFO: console: Ctrl-] and a digit moves the keyboard, Ctrl-] ? lists keys and VMs";
         console.mux.own_line(&[HELP]);
     }
     console.send();
@@ -88,17 +88,21 @@ pub fn vm_byte(id: usize, byte: u8) {
     console.send();
 }
 
-/// The UART's interrupt. Calls `tell` with each VM for which keys wait.
-pub fn interrupt(tell: impl Fn(usize)) {
+/// The UART's interrupt. Calls `tell` with each VM for which keys wait, and `pause` with one that
+/// is to be paused, or to go on.
+pub fn interrupt(tell: impl Fn(usize), pause: impl Fn(usize)) {
     let Some(uart) = UART.get() else { return };
-    let mut more = true;
-    while more {
+    let mut input = Input::Switched;
+    while input != Input::None {
         let mut console = CONSOLE.lock();
-        more = console.receive(uart);
+        input = console.receive(uart);
         console.send();
         let waiting = console.publish_keys();
         drop(console);
         waiting.into_iter().for_each(&tell);
+        if let Input::Pause(vm) = input {
+            pause(vm);
+        }
     }
 }
 
@@ -120,10 +124,10 @@ pub fn next_key(id: usize) -> Option<u8> {
 }
 
 impl Console {
-    /// Takes what was typed, until the keyboard goes to another VM: the one that had it is to get
-    /// what it can first, or a script that types fast would lose its last words. Says whether it
-    /// stopped for that.
-    fn receive(&mut self, uart: &Uart) -> bool {
+    /// Takes what was typed, until the keyboard goes to another VM or one is to be paused: the one
+    /// that had it is to get what it can first, or a script that types fast would lose its last
+    /// words. Returns what it stopped for.
+    fn receive(&mut self, uart: &Uart) -> Input {
         while let Some(byte) = uart.receive() {
             match self.mux.input(byte) {
                 Input::ToVm(vm, key) => {
@@ -134,11 +138,12 @@ impl Console {
                     self.keys.put(&[key]);
                     self.keys.commit();
                 }
-                Input::Switched if !self.keys.is_empty() => return true,
-                Input::None | Input::Switched => {}
+                Input::Switched if self.keys.is_empty() => {}
+                Input::None => {}
+                input => return input,
             }
         }
-        false
+        Input::None
     }
 
     /// Says, and returns, for whom keys wait.

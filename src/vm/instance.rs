@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use log::{debug, error, info};
+use log::{debug, error, info, warn};
 use spin::Once;
 
 use super::clean::Cleaning;
@@ -226,6 +226,7 @@ impl Vm {
         *self.uart.lock() = Pl011::new();
         *self.power.lock() = Power::new();
         *self.cleaning.lock() = Cleaning::default();
+        self.cntvoff.store(0, Ordering::Relaxed);
         for last in &self.last {
             last.store(NOBODY, Ordering::Relaxed);
         }
@@ -236,11 +237,12 @@ impl Vm {
             state.waited_before = account.and_then(|account| Some(account.ok()?.wait)).unwrap_or(0);
             self.stolen_time.set(vcpu.index, 0);
         }
-        if self.life.lock().ready().is_ok()
-            && let Some(boot) = self.vcpus.first()
-        {
-            // SAFETY: no vCPU of a VM that is Preparing is on.
-            unsafe { boot.reset(self.plan.entry.get(), self.plan.tree.get()) };
+        let Some(boot) = self.vcpus.first() else { return };
+        // SAFETY: no vCPU of a VM that is Preparing is on.
+        unsafe { boot.reset(self.plan.entry.get(), self.plan.tree.get()) };
+        // Locked until it is started: a VM with none that is on would be paused at once.
+        let mut life = self.life.lock();
+        if life.ready().is_ok() {
             schedule::tell(|queue| queue.start(boot.entity, timer::now()));
         }
     }
@@ -251,7 +253,31 @@ impl Vm {
             for vcpu in &self.vcpus {
                 schedule::tell(|queue| queue.stop(vcpu.entity));
             }
-            self.check_stopped();
+            self.check_left();
+        }
+    }
+
+    /// The operator's key: pauses it, or lets it go on.
+    ///
+    /// Its life is locked for as long as its vCPUs are told one by one, so that who starts one of
+    /// them, or puts the last one away, sees all of it or nothing.
+    pub fn pause_or_resume(&'static self) {
+        let mut life = self.life.lock();
+        let now = timer::now();
+        if let Ok(stood) = life.resume(now) {
+            info!("{}: resumed", self.name);
+            self.cntvoff.fetch_add(stood, Ordering::Relaxed);
+            for vcpu in &self.vcpus {
+                schedule::tell(|queue| queue.resume(vcpu.entity, now));
+            }
+        } else if let Err(refused) = life.pause() {
+            warn!("{}: {refused}", self.name);
+        } else {
+            for vcpu in &self.vcpus {
+                schedule::tell(|queue| queue.pause(vcpu.entity));
+            }
+            drop(life);
+            self.check_left();
         }
     }
 
@@ -260,9 +286,12 @@ impl Vm {
         // On before it can run: it may be off again before this returns.
         self.power.lock().started(vcpu.index);
         schedule::tell(|queue| queue.start(vcpu.entity, timer::now()));
-        // Who stops the VM may have found it still off, a moment ago.
-        if matches!(*self.life.lock(), Life::Stopping(_)) {
-            schedule::tell(|queue| queue.stop(vcpu.entity));
+        // Who stops the VM, or pauses it, may have found it still off, a moment ago.
+        let life = self.life.lock();
+        match *life {
+            Life::Stopping(_) => schedule::tell(|queue| queue.stop(vcpu.entity)),
+            Life::Pausing | Life::Paused(_) => schedule::tell(|queue| queue.pause(vcpu.entity)),
+            _ => {}
         }
     }
 
@@ -272,21 +301,31 @@ impl Vm {
         power.stopped(vcpu.index);
         let dead = power.all_off();
         drop(power);
-        if dead && *self.life.lock() == Life::Running {
+        if dead && matches!(*self.life.lock(), Life::Running | Life::Pausing) {
             error!("{}: stopped: all vCPUs are off, and nobody is left to turn one on", self.name);
             self.stop(Why::Fault);
         }
-        self.check_stopped();
+        self.check_left();
     }
 
-    /// To be called after a vCPU became off: if the VM was stopping and this was the last one, it
-    /// is off, or starts anew.
-    pub fn check_stopped(&'static self) {
-        let off =
-            |vcpu: &Vcpu| schedule::with(|queue| queue.state(vcpu.entity)) == Some(Ok(State::Off));
+    /// To be called after a vCPU was stopped or paused: if this was the last one to leave its pCPU,
+    /// a VM that was stopping is off, or starts anew, and one that was pausing is paused.
+    pub fn check_left(&'static self) {
+        let all = |left: fn(State) -> bool| {
+            let state = |vcpu: &Vcpu| schedule::with(|queue| queue.state(vcpu.entity))?.ok();
+            self.vcpus.iter().all(|vcpu| state(vcpu).is_some_and(left))
+        };
         let mut life = self.life.lock();
-        if !matches!(*life, Life::Stopping(_)) || !self.vcpus.iter().all(off) {
-            return;
+        match *life {
+            Life::Pausing if all(|state| matches!(state, State::Paused | State::Off)) => {
+                // What a vCPU has read of the counter, it read before now.
+                if life.paused(timer::now()).is_ok() {
+                    info!("{}: paused", self.name);
+                }
+                return;
+            }
+            Life::Stopping(_) if all(|state| state == State::Off) => {}
+            _ => return,
         }
         let Ok(again) = life.stopped() else { return };
         for vcpu in &self.vcpus {

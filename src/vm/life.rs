@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// Why a VM stops.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Why {
     /// Its own PSCI SYSTEM_OFF.
     PowerOff,
@@ -16,11 +16,15 @@ pub enum Why {
 /// Where a VM is in its life.
 ///
 /// ```text
-///  Made ─▶ Preparing ─▶ Running ─▶ Stopping(why) ─▶ Off(why)
-///              ▲                        │ Reset
-///              └────────────────────────┘
+///  Made ─▶ Preparing ─▶ Running ──────────▶ Stopping(why) ─▶ Off(why)
+///              ▲         │   ▲                   ▲  │ Reset
+///              │         ▼   │                   │  │
+///              │      Pausing ─▶ Paused(since) ──┘  │
+///              └────────────────────────────────────┘
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+///
+/// Pausing has the same ways out as Paused: back to Running, and to Stopping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Life {
     /// Made from its description, not started.
     Made,
@@ -28,6 +32,10 @@ pub enum Life {
     Preparing,
     /// Its vCPUs may run.
     Running,
+    /// Its vCPUs are leaving their pCPUs, to go on later.
+    Pausing,
+    /// None of its vCPUs is on a pCPU. Its time stands still since the counter had this value.
+    Paused(u64),
     /// Its vCPUs are leaving their pCPUs.
     Stopping(Why),
     /// No vCPU runs any more.
@@ -50,41 +58,37 @@ impl fmt::Display for InvalidTransition {
 }
 
 impl Life {
-    fn refuse(self, operation: &'static str) -> Result<(), InvalidTransition> {
+    fn refuse<T>(self, operation: &'static str) -> Result<T, InvalidTransition> {
         Err(InvalidTransition { from: self, operation })
+    }
+
+    fn step(
+        &mut self,
+        is_allowed: bool,
+        to: Self,
+        operation: &'static str,
+    ) -> Result<(), InvalidTransition> {
+        if !is_allowed {
+            return self.refuse(operation);
+        }
+        *self = to;
+        Ok(())
     }
 
     /// Its preparation begins.
     pub fn start(&mut self) -> Result<(), InvalidTransition> {
-        match self {
-            Self::Made | Self::Off(_) => {
-                *self = Self::Preparing;
-                Ok(())
-            }
-            _ => self.refuse("start"),
-        }
+        self.step(matches!(self, Self::Made | Self::Off(_)), Self::Preparing, "start")
     }
 
     /// It is prepared: its first vCPU may run.
     pub fn ready(&mut self) -> Result<(), InvalidTransition> {
-        match self {
-            Self::Preparing => {
-                *self = Self::Running;
-                Ok(())
-            }
-            _ => self.refuse("run"),
-        }
+        self.step(*self == Self::Preparing, Self::Running, "run")
     }
 
     /// It stops. Of several vCPUs that ask at once the first one's reason holds.
     pub fn stop(&mut self, why: Why) -> Result<(), InvalidTransition> {
-        match self {
-            Self::Running => {
-                *self = Self::Stopping(why);
-                Ok(())
-            }
-            _ => self.refuse("stop"),
-        }
+        let is_alive = matches!(self, Self::Running | Self::Pausing | Self::Paused(_));
+        self.step(is_alive, Self::Stopping(why), "stop")
     }
 
     /// Its last vCPU has left its pCPU. Returns what is next: true to prepare it again.
@@ -98,8 +102,29 @@ impl Life {
                 *self = Self::Off(why);
                 Ok(false)
             }
-            _ => self.refuse("be off").map(|()| false),
+            _ => self.refuse("be off"),
         }
+    }
+
+    /// It is to stand still.
+    pub fn pause(&mut self) -> Result<(), InvalidTransition> {
+        self.step(*self == Self::Running, Self::Pausing, "pause")
+    }
+
+    /// The last vCPU of a pausing one has left its pCPU; the counter is at `now`.
+    pub fn paused(&mut self, now: u64) -> Result<(), InvalidTransition> {
+        self.step(*self == Self::Pausing, Self::Paused(now), "stand still")
+    }
+
+    /// It goes on. Returns for how many ticks its time has stood still.
+    pub fn resume(&mut self, now: u64) -> Result<u64, InvalidTransition> {
+        let stood = match self {
+            Self::Pausing => 0,
+            Self::Paused(since) => now.saturating_sub(*since),
+            _ => return self.refuse("resume"),
+        };
+        *self = Self::Running;
+        Ok(stood)
     }
 }
 

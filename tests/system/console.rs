@@ -1,6 +1,6 @@
 //! The console: whole lines, each behind its VM's name, and a keyboard that goes to one VM.
 
-use crate::harness::{Case, Cpu, Test, Vm};
+use crate::harness::{Case, Config, Cpu, Test, Verdict, Vm};
 
 /// What moves the keyboard, before a digit or `?`.
 const ESCAPE: &str = "\u{1d}";
@@ -50,6 +50,7 @@ pub fn tests() -> Vec<Test> {
             talk.finish()?.expect_status(0)
         })
         .smp(&[2]),
+        Test::new("console/raw", raw),
         Test::new("console/whole-lines", |config| {
             let outcome = Case::new(config).run()?;
             outcome.expect_line("alpha", &["abcde"])?;
@@ -67,4 +68,47 @@ pub fn tests() -> Vec<Test> {
         })
         .cpu(Cpu::A72),
     ]
+}
+
+/// One VM has the terminal for itself, to the end of the view and to its own end. The other's lines
+/// wait, and none is lost.
+fn raw(config: Config) -> Verdict {
+    const BEGIN: &str = "INFO: console: p has the terminal, until Ctrl-] r\r\n";
+    /// CAN: the first byte of what puts the terminal right.
+    const END: &str = "\u{18}";
+    let probe = |name| Vm::new(name).kernel("paused").bootargs("wfi");
+    let mut talk = Case::new(config).attended().vm(probe("p")).vm(probe("n")).start()?;
+    talk.expect("[p] TICK n=2 ")?;
+    talk.say(&format!("{ESCAPE}r"))?;
+    talk.expect(BEGIN)?;
+    talk.say("\u{1b}")?;
+    talk.expect("KEY \u{1b}\r\n")?;
+    for _ in 0..12 {
+        talk.expect("\r\nTICK n=")?;
+    }
+    talk.say(&format!("{ESCAPE}r"))?;
+    talk.expect(END)?;
+    talk.expect("INFO: console: end of the raw view; 0 bytes of it lost\r\n")?;
+    talk.expect("[n] TICK ")?;
+    talk.say(&format!("{ESCAPE}rq"))?;
+    talk.expect(BEGIN)?;
+    talk.expect("\r\nEND passed=")?;
+    talk.expect(END)?;
+    talk.expect("INFO: p: off")?;
+    talk.say(&format!("{ESCAPE}1q"))?;
+    let outcome = talk.finish()?;
+    for view in outcome.raw.split(BEGIN).skip(1) {
+        let view = view.split(END).next().unwrap_or_default();
+        if view.contains("[n]") || view.contains("[mezzanine]") {
+            return Err(outcome.failure(format!("others in a raw view: {view:?}")));
+        }
+    }
+    let ticks = outcome.lines("n").filter_map(|line| line.strip_prefix("TICK n="));
+    for (number, tick) in ticks.enumerate() {
+        if !tick.starts_with(&format!("{number} ")) {
+            return Err(outcome.failure(format!("[n] tick {number} is missing")));
+        }
+    }
+    outcome.expect_pass("n", 5)?;
+    outcome.expect_status(0)
 }

@@ -17,6 +17,7 @@ mod gdb;
 mod gic;
 mod harness;
 mod machines;
+mod paused;
 mod probes;
 mod real;
 mod shares;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         sharing::tests(),
         shares::tests(),
         machines::tests(),
+        paused::tests(),
         cpu::tests(),
         calls::tests(),
         boot::tests(),

@@ -30,6 +30,7 @@
 //! | [`fault`] | vectors that are not in memory: the VM is stopped | `off` |
 //! | [`rewrite`] | a device access whose instruction a peer rewrites | `n=` |
 //! | [`reboot`] | SYSTEM_RESET | `until=` `clean` `delay=` `race` |
+//! | [`paused`] | the counters of a machine that is paused | `wfi` `cycle` |
 //! | [`pong`] | the keyboard | |
 //! | [`count`] | how much of a CPU one gets | `ms=` `at=` `cpus=` |
 //! | [`spin`], [`idle`] | neighbours, noisy and quiet | `ms=`, see there |
@@ -58,6 +59,7 @@ pub mod isv0;
 mod isv1;
 pub mod moved;
 pub mod patterns;
+pub mod paused;
 pub mod pl011;
 pub mod pong;
 pub mod reboot;

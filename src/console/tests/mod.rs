@@ -1,4 +1,5 @@
 mod random;
+mod raw;
 mod terminal;
 
 use std::string::String;
@@ -234,11 +235,13 @@ fn the_keyboard_goes_where_it_is_told() {
     assert_eq!(run.command(COMMAND), Input::ToVm(1, COMMAND));
     assert_eq!(run.command(b'x'), Input::None);
     assert_eq!(run.command(b'7'), Input::None);
+    assert_eq!(run.command(b'p'), Input::Pause(1));
     assert_eq!(run.command(b'?'), Input::None);
     run.write(0, b"\n");
     let wanted = [
         "[mezzanine] INFO: console: VM 1 beta has the keyboard",
         "[mezzanine] WARN: console: no VM 7",
+        &std::format!("[mezzanine] {}", std::str::from_utf8(HELP).expect("UTF-8")),
         "[mezzanine] INFO: console: VM 0 alpha",
         "[mezzanine] INFO: console: VM 1 beta has the keyboard",
         "[mezzanine] INFO: console: VM 2 gamma",
@@ -252,6 +255,13 @@ fn the_keyboard_goes_where_it_is_told() {
 fn the_first_vm_that_there_is_has_the_keyboard() {
     let mut mux = Mux::<512>::EMPTY;
     assert_eq!(mux.input(b'x'), Input::None);
+    for key in [b'p', b'r', b'?'] {
+        assert_eq!(mux.input(COMMAND), Input::None);
+        assert_eq!(mux.input(key), Input::None);
+    }
+    while mux.peek().is_some() {
+        mux.pop();
+    }
     mux.add_vm(2, "gamma");
     mux.add_vm(3, "delta");
     assert_eq!(mux.input(b'x'), Input::ToVm(2, b'x'));

@@ -29,14 +29,62 @@ fn the_first_reason_to_stop_holds() {
 }
 
 #[test]
-fn what_is_not_allowed_changes_nothing() {
-    for from in [Life::Made, Life::Preparing, Life::Off(Why::Fault)] {
-        let mut life = from;
-        assert!(life.stop(Why::PowerOff).is_err());
-        assert!(life.stopped().is_err());
-        assert_eq!(life, from);
-    }
+fn a_pause_stops_time_from_the_last_vcpu_on() {
     let mut life = Life::Running;
-    assert!(life.start().is_err() && life.ready().is_err());
+    assert_eq!(life.pause(), Ok(()));
+    assert_eq!(life, Life::Pausing);
+    assert_eq!(life.resume(900), Ok(0), "a vCPU still ran, and its time with it");
     assert_eq!(life, Life::Running);
+    assert_eq!(life.pause(), Ok(()));
+    assert_eq!(life.paused(1000), Ok(()));
+    assert_eq!(life, Life::Paused(1000));
+    assert_eq!(life.resume(1234), Ok(234));
+    assert_eq!(life, Life::Running);
+}
+
+#[test]
+fn what_is_paused_can_be_stopped() {
+    for paused in [Life::Pausing, Life::Paused(1)] {
+        let mut life = paused;
+        assert_eq!(life.stop(Why::Reset), Ok(()));
+        assert_eq!(life, Life::Stopping(Why::Reset));
+        assert!(life.resume(2).is_err(), "it comes back by itself");
+    }
+}
+
+/// All steps from all states: those that aren't the life cycle's are refused by name, and nothing
+/// changes.
+#[test]
+fn what_is_not_allowed_changes_nothing() {
+    type Step = fn(&mut Life) -> Result<(), InvalidTransition>;
+    let steps: [(&str, Step); 7] = [
+        ("start", Life::start),
+        ("run", Life::ready),
+        ("stop", |life| life.stop(Why::PowerOff)),
+        ("be off", |life| life.stopped().map(drop)),
+        ("pause", Life::pause),
+        ("stand still", |life| life.paused(7)),
+        ("resume", |life| life.resume(7).map(drop)),
+    ];
+    let states: [(Life, &[&str]); 7] = [
+        (Life::Made, &["start"]),
+        (Life::Preparing, &["run"]),
+        (Life::Running, &["stop", "pause"]),
+        (Life::Pausing, &["stop", "stand still", "resume"]),
+        (Life::Paused(3), &["stop", "resume"]),
+        (Life::Stopping(Why::Fault), &["be off"]),
+        (Life::Off(Why::Fault), &["start"]),
+    ];
+    for (from, allowed) in states {
+        for (operation, step) in steps {
+            let mut life = from;
+            let done = step(&mut life);
+            if allowed.contains(&operation) {
+                assert_eq!(done, Ok(()), "{operation} from {from:?}");
+            } else {
+                assert_eq!(done, Err(InvalidTransition { from, operation }));
+                assert_eq!(life, from);
+            }
+        }
+    }
 }

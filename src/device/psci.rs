@@ -24,7 +24,7 @@ const AFFINITY_OFF: u64 = 1;
 const AFFINITY_ON_PENDING: u64 = 2;
 
 /// One vCPU's power state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum PowerState {
     /// Off.
     Off,
@@ -35,7 +35,7 @@ pub enum PowerState {
 }
 
 /// The power states of a VM's vCPUs; the caller keeps them behind a lock.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub struct Power {
     states: [PowerState; MAX_VCPUS],
 }

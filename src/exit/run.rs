@@ -5,7 +5,7 @@ use super::guest::{Guest, Next};
 use super::{Exit, handle, interrupt};
 use crate::el2::{cache, percpu, vectors};
 use crate::platform::timer;
-use crate::sched::{Pick, Reason, State};
+use crate::sched::{EntityId, Pick, Reason, State};
 use crate::vm::schedule::{self, Thing};
 use crate::vm::{Vcpu, Vm};
 
@@ -18,8 +18,9 @@ pub fn pcpu_main() -> ! {
         match picked {
             Some((Ok(Pick::Run { id, slice_end, waited, kick }), next_event)) => {
                 schedule::deliver(kick);
+                let thing = schedule::thing(id);
                 // What it would have been called back for it has just done.
-                let reason = match schedule::thing(id) {
+                let reason = match thing {
                     Some(Thing::Vcpu(vm, vcpu)) => {
                         run_vcpu(vm, vcpu, slice_end, next_event, waited)
                     }
@@ -28,16 +29,7 @@ pub fn pcpu_main() -> ! {
                     Some(Thing::Job(_)) => Reason::Block { deadline: None },
                     None => Reason::Off,
                 };
-                let state = schedule::with(|queue| queue.put(pcpu, id, timer::now(), reason));
-                // By its own CPU_OFF, or because the VM stops or pauses.
-                if let Some(Ok(state @ (State::Off | State::Paused))) = state
-                    && let Some(Thing::Vcpu(vm, vcpu)) = schedule::thing(id)
-                {
-                    match state {
-                        State::Off => vm.vcpu_is_off(vcpu),
-                        _ => vm.check_left(),
-                    }
-                }
+                put_away(pcpu, id, thing, reason);
             }
             Some((Ok(Pick::Idle { kick }), next_event)) => {
                 schedule::deliver(kick);
@@ -45,6 +37,23 @@ pub fn pcpu_main() -> ! {
             }
             Some((Err(_), _)) | None => cache::wfi(),
         }
+    }
+}
+
+/// Puts away what has run. A vCPU may be off by its own CPU_OFF, or leave because its VM stops or
+/// pauses.
+#[inline(always)]
+fn put_away(pcpu: usize, id: EntityId, thing: Option<Thing>, reason: Reason) {
+    let Some(Thing::Vcpu(vm, vcpu)) = thing else {
+        schedule::with(|queue| queue.put(pcpu, id, timer::now(), reason));
+        return;
+    };
+    // Looked at before it is off: from then on its VM may end and start anew.
+    let lives = vm.lives();
+    match schedule::with(|queue| queue.put(pcpu, id, timer::now(), reason)) {
+        Some(Ok(State::Off)) => vm.vcpu_is_off(vcpu, lives),
+        Some(Ok(State::Paused)) => vm.check_left(),
+        _ => {}
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Vm {
     last: [AtomicUsize; MAX_PCPUS],
     pub(super) stage2: Lock<Stage2<Tables>, { rank::STAGE2 }>,
     life: Lock<Life, { rank::LIFE }>,
+    /// How often it has begun to run.
+    lives: AtomicUsize,
     job: crate::sched::EntityId,
     pub(super) preparation: Lock<Preparation, { rank::LIFE }>,
     pub(super) cleaning: Lock<Cleaning, { rank::DEVICE }>,
@@ -177,6 +179,7 @@ impl Vm {
             last: [const { AtomicUsize::new(NOBODY) }; MAX_PCPUS],
             stage2: Lock::new(stage2),
             life: Lock::new(Life::Made),
+            lives: AtomicUsize::new(0),
             job,
             preparation: Lock::new(Preparation::default()),
             cleaning: Lock::new(Cleaning::default()),
@@ -224,7 +227,6 @@ impl Vm {
     pub(super) fn prepared(&self) {
         self.vgic.lock().reset();
         *self.uart.lock() = Pl011::new();
-        *self.power.lock() = Power::new();
         *self.cleaning.lock() = Cleaning::default();
         self.cntvoff.store(0, Ordering::Relaxed);
         for last in &self.last {
@@ -240,9 +242,12 @@ impl Vm {
         let Some(boot) = self.vcpus.first() else { return };
         // SAFETY: no vCPU of a VM that is Preparing is on.
         unsafe { boot.reset(self.plan.entry.get(), self.plan.tree.get()) };
-        // Locked until it is started: a VM with none that is on would be paused at once.
+        // Locked until it is started: a VM with none that is on would be paused at once, and who was
+        // late to tell that a vCPU is off would tell it of the next life.
         let mut life = self.life.lock();
         if life.ready().is_ok() {
+            self.lives.fetch_add(1, Ordering::Relaxed);
+            *self.power.lock() = Power::new();
             schedule::tell(|queue| queue.start(boot.entity, timer::now()));
         }
     }
@@ -295,13 +300,24 @@ impl Vm {
         }
     }
 
-    /// `vcpu` has left its pCPU for good, by CPU_OFF or because the VM stops.
-    pub fn vcpu_is_off(&'static self, vcpu: &Vcpu) {
+    /// How often it has begun to run.
+    pub fn lives(&self) -> usize {
+        self.lives.load(Ordering::Relaxed)
+    }
+
+    /// `vcpu` has left its pCPU for good, by CPU_OFF or because the VM stops. Where the pCPU comes
+    /// to tell of it only in the next of the VM's `lives`, that is no concern of that one.
+    pub fn vcpu_is_off(&'static self, vcpu: &Vcpu, lives: usize) {
+        let life = self.life.lock();
+        if self.lives() != lives {
+            return;
+        }
         let mut power = self.power.lock();
         power.stopped(vcpu.index);
-        let dead = power.all_off();
+        let dead = power.all_off() && matches!(*life, Life::Running | Life::Pausing);
         drop(power);
-        if dead && matches!(*self.life.lock(), Life::Running | Life::Pausing) {
+        drop(life);
+        if dead {
             error!("{}: stopped: all vCPUs are off, and nobody is left to turn one on", self.name);
             self.stop(Why::Fault);
         }

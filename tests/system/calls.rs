@@ -48,9 +48,14 @@ fn stolen_time(config: Config) -> Verdict {
 fn reset_race(config: Config) -> Verdict {
     let vm = |name| {
         let vm = Vm::new(name).kernel("reboot").cpus(3).memory(8);
-        vm.bootargs("clean race until=2000")
+        vm.bootargs("clean race until=1000000000")
     };
-    let outcome = Case::new(config).vm(vm("one")).vm(vm("two")).run()?;
+    let mut talk = Case::new(config).vm(vm("one")).vm(vm("two")).start()?;
+    for _ in 0..30 {
+        talk.expect("BOOT cntpct_ms=")?;
+    }
+    // Each of the two is in the middle of a life, the seed of which it may not have told yet.
+    let outcome = talk.stop();
     let mut seeds = BTreeSet::new();
     let mut boots = 0;
     for name in ["one", "two"] {
@@ -58,8 +63,8 @@ fn reset_race(config: Config) -> Verdict {
         seeds.extend(outcome.lines(name).filter_map(|line| line.strip_prefix("SEED ")));
         boots += outcome.lines(name).filter(|line| line.starts_with("BOOT")).count();
     }
-    if boots < 20 || seeds.len() != boots {
+    if boots < 30 || !(boots - 2..=boots).contains(&seeds.len()) {
         return Err(outcome.failure(format!("{boots} boots, {} seeds", seeds.len())));
     }
-    outcome.expect_status(0)
+    Ok(())
 }

@@ -193,6 +193,12 @@ impl Talk {
         Ok(())
     }
 
+    /// Ends it here, whatever it is at.
+    pub fn stop(mut self) -> Outcome {
+        self.session.stop();
+        Outcome::new(End::TimedOut, &self.session)
+    }
+
     /// Waits for the end.
     pub fn finish(mut self) -> Result<Outcome, Failure> {
         let end = self.session.finish(Some(self.deadline))?;

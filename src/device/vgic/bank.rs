@@ -7,7 +7,7 @@ use super::lr;
 /// What is in a list register has *left* the bank: its bit in `in_lr` is set, and `latch` and
 /// `active` are zero for it until the list register is folded back, except for what happened
 /// since: a new edge sets `latch`, a remote write of ISACTIVER sets `active`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Bank {
     /// ISENABLER.
     pub enabled: u32,
@@ -50,25 +50,7 @@ impl Bank {
     /// The state at reset, with all interrupts routed to `vcpu`; `edge` holds those that are
     /// edge-triggered for good.
     pub fn new(vcpu: usize, edge: u32) -> Self {
-        Self {
-            enabled: 0,
-            group: 0,
-            allowed: 0,
-            edge,
-            latch: 0,
-            level: 0,
-            active: 0,
-            in_lr: 0,
-            moved: 0,
-            was_active: 0,
-            deactivated: 0,
-            any: 0,
-            route: [vcpu as u32; 32],
-            priority: [0; 32],
-            running: [0; 32],
-            holder: [vcpu as u8; 32],
-            slot: [0; 32],
-        }
+        Self { edge, route: [vcpu as u32; 32], holder: [vcpu as u8; 32], ..Self::default() }
     }
 
     /// What is pending by the model: latched, or level-triggered with the line high.

@@ -263,8 +263,10 @@ impl Vgic {
             if let (Some(cpu), Some(bank)) = (self.cpus.get_mut(vcpu), self.banks.get_mut(at)) {
                 // Where interrupts wait for room, none is active and pending at once in a list
                 // register: it would be pending there as soon as it is ended, and keep a better
-                // one waiting.
-                let renew = !left.1 && bank.allowed >> index & 1 != 0;
+                // one waiting. Nor is one whose route has led elsewhere since: its end is reported.
+                let renew = !left.1
+                    && bank.allowed >> index & 1 != 0
+                    && bank.target(index, self.any) == vcpu;
                 bank.holder[index] = vcpu as u8;
                 cpu.occupy(bank, slot, intid, renew, ci);
             }

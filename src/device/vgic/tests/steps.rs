@@ -83,3 +83,25 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => v().prop_map(Step::Put),
     ]
 }
+
+/// Traffic of three SPIs that are pending again while they are active, and lead elsewhere by then.
+pub fn few() -> impl Strategy<Value = Step> {
+    let v = || 0..3usize;
+    let intid = || 32..35u32;
+    let router = prop_oneof![4 => 0..4u64, 1 => Just(1 << 31)];
+    let access = prop_oneof![
+        4 => (intid(), router).prop_map(|(i, r)| Access::Route(i, r)),
+        3 => (1..8u64, intid()).prop_map(|(r, i)| Access::Bits(r, 1, 1 << (i - 32))),
+        1 => (intid(), priority()).prop_map(|(i, p)| Access::Priority(i, p)),
+        1 => any::<u32>().prop_map(|b| Access::Config(2, b)),
+        1 => (v(), any::<bool>()).prop_map(|(w, s)| Access::Sleep(w, s)),
+    ];
+    let meanwhile = prop::collection::vec(own(), 0..4);
+    prop_oneof![
+        6 => (intid(), any::<bool>()).prop_map(|(i, l)| Step::Spi(i, l)),
+        6 => (v(), access, meanwhile).prop_map(|(v, a, m)| Step::Access(v, a, m)),
+        12 => (v(), own()).prop_map(|(v, o)| Step::Own(v, o)),
+        1 => v().prop_map(Step::Load),
+        1 => v().prop_map(Step::Put),
+    ]
+}

@@ -21,8 +21,11 @@ pub(super) struct Bank {
     pub latch: u32,
     /// The input line of the interrupt.
     pub level: u32,
-    /// Acknowledged and not yet deactivated.
+    /// Acknowledged, or made active by ISACTIVER, and not yet deactivated.
     pub active: u32,
+    /// Of `active` and of what was active as it went into a list register: made so by ISACTIVER,
+    /// and never acknowledged.
+    pub unacknowledged: u32,
     /// Lies in a list register, `slot`, of the vCPU that holds it, `holder`.
     pub in_lr: u32,
     /// Of `in_lr`: took the latch along.
@@ -152,6 +155,9 @@ impl Bank {
         if value & lr::LR_ACTIVE != 0 && self.deactivated & bit == 0 {
             self.active |= bit;
             self.running[index & 31] = lr::priority(value);
+        } else {
+            // If it is active all the same, then by a register and since.
+            self.unacknowledged = self.unacknowledged & !bit | self.active & bit;
         }
         self.in_lr &= !bit;
         self.was_active &= !bit;

@@ -317,6 +317,7 @@ impl Vgic {
                 bank.moved &= !changed;
             }
             ISACTIVER => {
+                bank.unacknowledged |= changed & !bank.in_lr;
                 // An SPI becomes active on the vCPU to which it is routed.
                 for i in Bits(changed & !bank.in_lr) {
                     let target = bank.target(i, any);
@@ -327,6 +328,7 @@ impl Vgic {
             }
             _ => {
                 bank.active &= !changed;
+                bank.unacknowledged &= !changed;
                 bank.deactivated |= changed & bank.in_lr;
             }
         })

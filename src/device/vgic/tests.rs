@@ -266,6 +266,30 @@ fn ends_beyond_the_list_registers_count_even_before_their_maintenance_interrupt(
 }
 
 #[test]
+fn an_end_beyond_the_list_registers_is_not_that_of_what_a_register_made_active() {
+    let (mut vgic, mut ci) = machine(1, 1);
+    for (intid, priority) in [(0, 0x80), (1, 0x60), (2, 0x20), (3, 0x40)] {
+        prioritise(&mut vgic, &mut ci[0], intid, priority);
+    }
+    let _ = sgi(&mut vgic, &mut ci[0], 0, 1);
+    assert_eq!(ci[0].acknowledge(), Some(0));
+    // Of higher priority than what runs, and nobody will end it.
+    let _ = vgic.redist_write(0, 0, 0x1_0300, 4, 1 << 2, &mut ci[0]);
+    for intid in [1, 3] {
+        let _ = sgi(&mut vgic, &mut ci[0], intid, 1);
+        assert_eq!(ci[0].acknowledge(), Some(intid as u32));
+        settle(&mut vgic, 0, &mut ci[0]);
+    }
+    for (intid, left) in [(3, 0b111), (1, 0b101), (0, 0b100)] {
+        ci[0].end(intid);
+        settle(&mut vgic, 0, &mut ci[0]);
+        assert_eq!(vgic.redist_read(0, 0, 0x1_0300, 4, &ci[0]).0, left);
+    }
+    let _ = vgic.redist_write(0, 0, 0x1_0380, 4, 1 << 2, &mut ci[0]);
+    assert_eq!(ci[0].occupied(), 0);
+}
+
+#[test]
 fn worse_one_waits_without_a_storm_while_all_are_active() {
     let (mut vgic, mut ci) = machine(1, 1);
     prioritise(&mut vgic, &mut ci[0], 1, 0x80);

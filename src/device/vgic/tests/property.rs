@@ -273,7 +273,8 @@ impl World {
                 let mut room = 8usize.saturating_sub(self.model.actives());
                 let wanted = if register >= 6 { bits } else { 0 };
                 for i in (0..32).filter(|i| wanted >> i & 1 != 0) {
-                    if room == 0 || !self.may_activate(Name::of(v, 32 * bank as u32 + i)) {
+                    let full = register == 6 && room == 0;
+                    if full || !self.may_activate(Name::of(v, 32 * bank as u32 + i)) {
                         bits &= !(1 << i);
                     } else if register == 6 {
                         room -= 1;
@@ -298,15 +299,15 @@ impl World {
         Some((frame, offset, size, value))
     }
 
-    /// Whether the guest may change the active state of an interrupt by a register. EOIcount does
-    /// not say which interrupt was ended, so it leaves that alone where list registers are few.
+    /// Whether the guest may change the active state of an interrupt by a register: not of one
+    /// that it will end, too.
     fn may_activate(&mut self, name: Name) -> bool {
         let (Name::Private(_, intid) | Name::Spi(intid)) = name;
         let acknowledged = self.model.irq(name).active.is_some_and(|v| {
             let Guest { running, dropped, .. } = &self.guests[v];
             running.contains(&intid) || dropped.contains(&intid)
         });
-        self.lrs >= 16 && !acknowledged
+        !acknowledged
     }
 
     /// Reads every state register by `v` and compares.
@@ -364,6 +365,8 @@ impl World {
         self.write(0, Access::Groups(3));
         for bank in 0..3 {
             (0..n).for_each(|v| self.write(v, Access::Bits(2, bank, u32::MAX)));
+            // What was made active by a register ends by one.
+            (0..n).for_each(|v| self.write(v, Access::Bits(7, bank, u32::MAX)));
         }
         for _ in 0..(64 * n + SPIS) {
             for v in 0..n {
@@ -384,11 +387,8 @@ impl World {
             if self.exact {
                 self.read_all(v);
             }
-            // With sixteen list registers the guest has made interrupts active by hand.
-            if self.lrs < 16 {
-                assert_eq!(self.pcpus[v].occupied(), 0);
-                assert!(self.pcpus[v].physical.is_empty());
-            }
+            assert_eq!(self.pcpus[v].occupied(), 0);
+            assert!(self.pcpus[v].physical.is_empty());
             self.run(Step::Put(v));
         }
         self.vgic.reset();

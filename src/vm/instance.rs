@@ -146,9 +146,11 @@ impl Vm {
                 .map_err(|error| refuse(&error))
         };
         let mut vcpus = Vec::with_capacity(config.cpus);
-        for (index, mask) in config.affinity.iter().enumerate().take(config.cpus) {
+        let affinities = config.affinities();
+        for (index, (mask, affinity)) in config.affinity.iter().zip(affinities).enumerate() {
             let own = config.dedicated.then(|| mask.trailing_zeros() as usize);
-            vcpus.push(Vcpu::new(index, entity(config.share, *mask, own)?, config.dedicated));
+            let entity = entity(config.share, *mask, own)?;
+            vcpus.push(Vcpu::new(index, *affinity, entity, config.dedicated));
         }
         let job = schedule::with(|queue| queue.add_job(config.share))
             .unwrap_or(Err(SchedError::PcpuCount(0)))
@@ -162,10 +164,10 @@ impl Vm {
             vttbr,
             cntvoff: AtomicU64::new(0),
             spis: config.spis,
-            vgic: Lock::new(Vgic::new(config.cpus, config.spis)),
+            vgic: Lock::new(Vgic::new(affinities, config.spis)),
             uart: Lock::new(Pl011::new()),
             calls: calls::Guest {
-                vcpus: config.cpus,
+                affinities: affinities.into(),
                 memory: plan.memory.iter().map(|(ipa, bytes, _)| (ipa.get(), *bytes)).collect(),
                 mitigations: Mitigations::new(csv2(), has_ssbs, psci::mitigations()),
                 random: random.is_some(),

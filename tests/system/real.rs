@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Test> {
         release("real/linux-stress", stress).smp(&[1, 2]),
         release("real/linux-stress-models", stress).cpus(&[Cpu::A53, Cpu::N1]).long(),
         release("real/linux-vcpus", many_vcpus).smp(&[2]).cpu(Cpu::A72),
+        release("real/linux-affinities", affinities).smp(&[2]).cpu(Cpu::A72),
         release("real/uboot", uboot).smp(&[2]).cpu(Cpu::A72),
         release("real/installer", installer).smp(&[2]).cpu(Cpu::A72),
         release("real/crowd", crowd).smp(&[2]).cpu(Cpu::A72),
@@ -68,6 +69,23 @@ fn many_vcpus(config: Config) -> Verdict {
     let outcome = Case::new(config).vm(Vm::linux("linux", 8, "stress")).timeout(300).run()?;
     outcome.expect_line("linux", &["SMP: Total of 8 processors activated."])?;
     stressed(&outcome, "linux")?;
+    outcome.expect_status(0)
+}
+
+/// vCPUs in several clusters.
+fn affinities(config: Config) -> Verdict {
+    let vm = Vm::linux("linux", 4, "batch").mpidr(&[0x0, 0x1, 0x100, 0x2_0300]);
+    let outcome = Case::new(config).vm(vm).timeout(300).run()?;
+    for line in [
+        "GICv3: CPU2: found redistributor 100 region 0:",
+        "CPU3: Booted secondary processor 0x0000020300",
+        "SMP: Total of 4 processors activated.",
+        "STRAIN pass",
+        "reboot: Power down",
+    ] {
+        outcome.expect_line("linux", &[line])?;
+    }
+    healthy(&outcome, "linux")?;
     outcome.expect_status(0)
 }
 

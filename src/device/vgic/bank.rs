@@ -36,8 +36,10 @@ pub(super) struct Bank {
     pub deactivated: u32,
     /// IROUTER.Interrupt_Routing_Mode: any vCPU will do.
     pub any: u32,
-    /// IROUTER's affinity, Aff3 to Aff0: the number of the vCPU, if there is such a one.
+    /// IROUTER's affinity, Aff3 to Aff0.
     pub route: [u32; 32],
+    /// The vCPU of this affinity, or a number that none has.
+    pub routed: [u8; 32],
     /// IPRIORITYR.
     pub priority: [u8; 32],
     /// The priority with which an interrupt became active. The CPU interface compares it when
@@ -50,10 +52,16 @@ pub(super) struct Bank {
 }
 
 impl Bank {
-    /// The state at reset, with all interrupts routed to `vcpu`; `edge` holds those that are
-    /// edge-triggered for good.
-    pub fn new(vcpu: usize, edge: u32) -> Self {
-        Self { edge, route: [vcpu as u32; 32], holder: [vcpu as u8; 32], ..Self::default() }
+    /// The state at reset, with all interrupts routed to `vcpu` of affinity `route`; `edge` holds
+    /// those that are edge-triggered for good.
+    pub fn new(vcpu: usize, route: u32, edge: u32) -> Self {
+        Self {
+            edge,
+            route: [route; 32],
+            routed: [vcpu as u8; 32],
+            holder: [vcpu as u8; 32],
+            ..Self::default()
+        }
     }
 
     /// What is pending by the model: latched, or level-triggered with the line high.
@@ -85,7 +93,7 @@ impl Bank {
     /// The vCPU to which interrupt `index` goes; `any` is that of the one-of-N kind.
     #[inline]
     pub fn target(&self, index: usize, any: usize) -> usize {
-        if self.any >> (index & 31) & 1 != 0 { any } else { self.route[index & 31] as usize }
+        if self.any >> (index & 31) & 1 != 0 { any } else { self.routed[index & 31].into() }
     }
 
     /// IROUTER of interrupt `index`: Aff3 in 39:32, IRM in 31, Aff2 to Aff0.
@@ -94,10 +102,11 @@ impl Bank {
         (route & 0xff00_0000) << 8 | u64::from(any) << 31 | route & 0xff_ffff
     }
 
-    /// Writes it.
-    pub fn set_router(&mut self, index: usize, value: u64) {
+    /// Writes it; its affinity is that of vCPU `routed`.
+    pub fn set_router(&mut self, index: usize, value: u64, routed: u8) {
         let bit = 1 << (index & 31);
         self.any = if value & 1 << 31 != 0 { self.any | bit } else { self.any & !bit };
+        self.routed[index & 31] = routed;
         self.route[index & 31] = (value >> 8) as u32 & 0xff00_0000 | value as u32 & 0xff_ffff;
     }
 

@@ -73,6 +73,21 @@ fn spi_routed_away_before_it_was_fetched_is_not_taken() {
 }
 
 #[test]
+fn routes_are_affinities() {
+    let (mut vgic, mut ci) = machine_of(&ODD, 4);
+    // Nobody has written IROUTER yet.
+    assert_eq!(vgic.dist_read(0, 0x6000 + 8 * 40, 8, &ci[0]).0, 0x2);
+    assert_eq!(vgic.set_level(0, 40, true), Effects::of(0));
+    for (router, target) in [(0x2_0301, 2), (0x1, 9), (0x100, 1), (1 << 32 | 0x100, 9), (0x2, 0)] {
+        let _ = vgic.deliver(0, &mut ci[0]);
+        let effects = vgic.dist_write(0, 0x6000 + 8 * 40, 8, router, &mut ci[0]);
+        assert_eq!(effects, Effects(1 << target & 0b110), "{router:#x}");
+        assert_eq!(vgic.dist_read(0, 0x6000 + 8 * 40, 8, &ci[0]).0, router);
+        assert_eq!(ci[0].peek().is_some(), target == 0);
+    }
+}
+
+#[test]
 fn spi_routed_to_nobody_stays_pending() {
     let (mut vgic, mut ci) = machine(2, 4);
     let _ = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 0x1_0000_0000, &mut ci[0]);

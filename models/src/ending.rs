@@ -126,7 +126,7 @@ impl World {
     /// CPU_ON, as PSCI answers it.
     fn cpu_on(&mut self, target: usize) -> bool {
         let guest = calls::Guest {
-            vcpus: VCPUS,
+            affinities: (0..VCPUS as u32).collect(),
             memory: vec![(RAM, 1 << 20)],
             mitigations: Mitigations::new(1, false, [-1; 3]),
             random: false,

@@ -81,8 +81,8 @@ impl Mitigations {
 /// What the calls need to know of the VM and never changes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Guest {
-    /// Its vCPUs; vCPU `n` has MPIDR_EL1 affinity 0.0.0.`n`.
-    pub vcpus: usize,
+    /// Its vCPUs' affinities, Aff2 to Aff0 of MPIDR_EL1.
+    pub affinities: Vec<u32>,
     /// Its memory: where each part of it is, and how many bytes.
     pub memory: Vec<(u64, u64)>,
     /// What it is told of the CPU's mitigations.

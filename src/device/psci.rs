@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use core::ops::{DerefMut, Range};
+use core::ops::DerefMut;
 
 use smccc::arch::SMCCC_VERSION;
 use smccc::psci::*;
@@ -23,8 +23,8 @@ const AFFINITY_ON: u64 = 0;
 const AFFINITY_OFF: u64 = 1;
 const AFFINITY_ON_PENDING: u64 = 2;
 
-/// One vCPU's power state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+/// One vCPU's power state; what is more on is greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub enum PowerState {
     /// Off.
     Off,
@@ -70,6 +70,11 @@ impl Power {
         self.set(vcpu, PowerState::Off);
     }
 
+    /// Whether a CPU_ON has won and its vCPU is not started yet.
+    pub fn is_pending(&self) -> bool {
+        self.states.contains(&PowerState::OnPending)
+    }
+
     /// Whether all vCPUs are off: nothing can wake this VM any more.
     pub fn all_off(&self) -> bool {
         self.states.iter().all(|&state| state == PowerState::Off)
@@ -93,16 +98,13 @@ impl Power {
         }
     }
 
-    /// AFFINITY_INFO of a set of vCPUs: on if one is on.
-    fn affinity(&self, vcpus: Range<usize>) -> u64 {
-        let states = self.states.get(vcpus).unwrap_or(&[]);
-        if states.contains(&PowerState::On) {
-            AFFINITY_ON
-        } else if states.contains(&PowerState::OnPending) {
-            AFFINITY_ON_PENDING
-        } else {
-            AFFINITY_OFF
-        }
+    /// AFFINITY_INFO of a set of vCPUs, if there are any in it: on if one is on.
+    fn affinity(&self, vcpus: impl Iterator<Item = usize>) -> Option<u64> {
+        Some(match vcpus.map(|vcpu| self.state(vcpu)).max()? {
+            PowerState::On => AFFINITY_ON,
+            PowerState::OnPending => AFFINITY_ON_PENDING,
+            PowerState::Off => AFFINITY_OFF,
+        })
     }
 }
 
@@ -118,10 +120,11 @@ pub(super) fn call<P: DerefMut<Target = Power>>(
     Outcome::Return(match id {
         PSCI_VERSION => VERSION,
         PSCI_CPU_ON_32 | PSCI_CPU_ON_64 => return cpu_on(guest, x1, x2, x3, power),
-        PSCI_AFFINITY_INFO_32 | PSCI_AFFINITY_INFO_64 => match affinity_node(guest, x1, x2) {
-            Some(vcpus) => power().affinity(vcpus),
-            None => code::INVALID_PARAMETERS,
-        },
+        PSCI_AFFINITY_INFO_32 | PSCI_AFFINITY_INFO_64 => {
+            let vcpus = node(guest, x1, x2);
+            let state = vcpus.and_then(|vcpus| power().affinity(vcpus));
+            state.unwrap_or(code::INVALID_PARAMETERS)
+        }
         PSCI_CPU_OFF => return Outcome::CpuOff,
         PSCI_CPU_SUSPEND_32 | PSCI_CPU_SUSPEND_64 => {
             // The original format: a StateID and a StateType, PowerLevel 0. A power-down state
@@ -160,36 +163,25 @@ fn cpu_on<P: DerefMut<Target = Power>>(
     context: u64,
     power: impl FnOnce() -> P,
 ) -> Outcome {
-    // An affinity has its other bits zero, so a target is a vCPU's number or invalid.
-    if target >= guest.vcpus.min(MAX_VCPUS) as u64 {
+    let Some(target) = node(guest, target, 0).and_then(|mut vcpus| vcpus.next()) else {
         return Outcome::Return(code::INVALID_PARAMETERS);
-    }
+    };
     if !guest.can_run(entry) {
         return Outcome::Return(code::INVALID_ADDRESS);
     }
-    let target = target as usize;
     match power().turn_on(target) {
         code::SUCCESS => Outcome::CpuOn { target, entry, context },
         error => Outcome::Return(error),
     }
 }
 
-/// The vCPUs of the node that `target` names at affinity level `level`. All are in one node from
-/// level 1 on, where the fields below the level do not count.
-fn affinity_node(guest: &Guest, target: u64, level: u64) -> Option<Range<usize>> {
-    /// Aff3, Aff2, Aff1, Aff0; the bits between are reserved.
-    const FIELDS: [u64; 4] = [0xff, 0xff00, 0xff_0000, 0xff_0000_0000];
-    let vcpus = guest.vcpus.min(MAX_VCPUS);
-    let below = FIELDS.get(..level.min(4) as usize)?;
-    if level > 3 {
-        return None;
-    }
-    let node = target & !below.iter().fold(0, |mask, field| mask | field);
-    match level {
-        0 if node < vcpus as u64 => Some(node as usize..node as usize + 1),
-        1.. if node == 0 => Some(0..vcpus),
-        _ => None,
-    }
+/// The vCPUs of the node that `target` names at affinity level `level`, where the fields below the
+/// level do not count. Reserved bits are zero in every affinity.
+fn node(guest: &Guest, target: u64, level: u64) -> Option<impl Iterator<Item = usize>> {
+    let below = [0u64, 0xff, 0xffff, 0xff_ffff].get(usize::try_from(level).ok()?)?;
+    let affinities = guest.affinities.iter().enumerate();
+    let within = affinities.filter(move |(_, own)| (u64::from(**own) ^ target) & !below == 0);
+    Some(within.map(|(vcpu, _)| vcpu))
 }
 
 /// PSCI_FEATURES: 0 for what is there (for CPU_SUSPEND: the original format of power_state, and

@@ -1,7 +1,7 @@
 //! Spin locks with an order. A pCPU takes locks in rising rank only; debug builds assert it, so
 //! that a deadlock which would need bad luck is found by any run that takes the two locks at all.
 
-use lock_api::{GuardNoSend, Mutex, RawMutex};
+use lock_api::{GuardNoSend, Mutex, MutexGuard, RawMutex};
 use spin::{RelaxStrategy, mutex::SpinMutex};
 
 use super::cache;
@@ -30,6 +30,8 @@ pub mod rank {
 /// A value behind a spin lock of rank `RANK`. EL2 runs with interrupts masked, so whoever holds it
 /// is not interrupted.
 pub type Lock<T, const RANK: u32> = Mutex<Ranked<RANK>, T>;
+/// A [`Lock`] that is held.
+pub type LockGuard<'a, T, const RANK: u32> = MutexGuard<'a, Ranked<RANK>, T>;
 
 /// The lock itself, which looks after the order.
 pub struct Ranked<const RANK: u32>(SpinMutex<(), Yield>);

@@ -132,8 +132,8 @@ fn ipa(abort: Abort) -> Option<Ipa> {
 fn read(guest: &mut Guest, target: Target, size: u32) -> u64 {
     match target {
         Target::Gic(frame, offset) => {
-            let (vcpus, spis) = (guest.vm.vcpus.len(), guest.vm.spis);
-            match vgic::typer(frame, offset, size, vcpus, spis) {
+            let (affinities, spis) = (&guest.vm.calls.affinities, guest.vm.spis);
+            match vgic::typer(frame, offset, size, affinities, spis) {
                 Some(value) => value,
                 None => gic_read(guest, frame, offset, size),
             }

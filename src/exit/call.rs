@@ -17,7 +17,7 @@ use crate::vm::life::Why;
 pub fn hvc(guest: &mut Guest) -> Next {
     let x = &guest.state.frame.x;
     let arguments = [x[0], x[1], x[2], x[3]];
-    match calls::call(&guest.vm.calls, arguments, || guest.vm.power.lock()) {
+    match calls::call(&guest.vm.calls, arguments, || guest.vm.settled_power()) {
         Outcome::Return(value) => {
             guest.state.frame.x[0] = value;
             Next::Resume

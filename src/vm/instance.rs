@@ -23,9 +23,10 @@ use crate::device::pl011::Pl011;
 use crate::device::psci::Power;
 use crate::device::trng::Trng;
 use crate::device::vgic::{Effects, Vgic};
+use crate::el2::cache;
 use crate::el2::features::{csv2, id_register, most_vmid};
 use crate::el2::layout::MAX_PCPUS;
-use crate::el2::lock::{Lock, rank};
+use crate::el2::lock::{Lock, LockGuard, rank};
 use crate::memory::stage2::{self, Attributes, Stage2};
 use crate::memory::tables::Tables;
 use crate::memory::{Ipa, PAGE_SIZE};
@@ -148,9 +149,11 @@ impl Vm {
                 .map_err(|error| refuse(&error))
         };
         let mut vcpus = Vec::with_capacity(config.cpus);
-        for (index, mask) in config.affinity.iter().enumerate().take(config.cpus) {
+        let affinities = config.affinities();
+        for (index, (mask, affinity)) in config.affinity.iter().zip(affinities).enumerate() {
             let own = config.dedicated.then(|| mask.trailing_zeros() as usize);
-            vcpus.push(Vcpu::new(index, entity(config.share, *mask, own)?, config.dedicated));
+            let entity = entity(config.share, *mask, own)?;
+            vcpus.push(Vcpu::new(index, *affinity, entity, config.dedicated));
         }
         let job = schedule::with(|queue| queue.add_job(config.share))
             .unwrap_or(Err(SchedError::PcpuCount(0)))
@@ -164,10 +167,10 @@ impl Vm {
             vttbr,
             cntvoff: AtomicU64::new(0),
             spis: config.spis,
-            vgic: Lock::new(Vgic::new(config.cpus, config.spis)),
+            vgic: Lock::new(Vgic::new(affinities, config.spis)),
             uart: Lock::new(Pl011::new()),
             calls: calls::Guest {
-                vcpus: config.cpus,
+                affinities: affinities.into(),
                 memory: plan.memory.iter().map(|(ipa, bytes, _)| (ipa.get(), *bytes)).collect(),
                 mitigations: Mitigations::new(csv2(), has_ssbs, psci::mitigations()),
                 random: random.is_some(),
@@ -283,6 +286,20 @@ impl Vm {
             }
             drop(life);
             self.check_left();
+        }
+    }
+
+    /// The power states, locked at a moment at which no CPU_ON is half done: who wins one has no
+    /// more to do than to reset and start the target, at EL2, and waits for nothing that the caller
+    /// holds. So a call sees its target on or off, and never in between.
+    pub fn settled_power(&self) -> LockGuard<'_, Power, { rank::DEVICE }> {
+        loop {
+            let power = self.power.lock();
+            if !power.is_pending() {
+                return power;
+            }
+            drop(power);
+            cache::yield_now();
         }
     }
 

@@ -29,8 +29,10 @@ pub struct State {
 
 /// A vCPU.
 pub struct Vcpu {
-    /// Its number in its VM, which is its MPIDR's Aff0.
+    /// Its number in its VM.
     pub index: usize,
+    /// Its affinity, Aff2 to Aff0 of its MPIDR_EL1.
+    affinity: u32,
     /// What the run queue calls it.
     pub entity: EntityId,
     dedicated: bool,
@@ -44,17 +46,17 @@ unsafe impl Send for Vcpu {}
 
 impl Vcpu {
     /// vCPU `index`, off.
-    pub fn new(index: usize, entity: EntityId, dedicated: bool) -> Self {
+    pub fn new(index: usize, affinity: u32, entity: EntityId, dedicated: bool) -> Self {
         let state = UnsafeCell::new(State {
             frame: Frame::reset(0, 0),
-            context: Context::reset(index as u64),
+            context: Context::reset(affinity.into()),
             timer: PhysicalTimer::new(),
             hcr: traps::HCR,
             serror: 0,
             waited: 0,
             waited_before: 0,
         });
-        Self { index, entity, dedicated, state }
+        Self { index, affinity, entity, dedicated, state }
     }
 
     /// Its changing part.
@@ -76,7 +78,7 @@ impl Vcpu {
         // SAFETY: as the caller promises.
         let state = unsafe { self.state() };
         state.frame = Frame::reset(entry, x0);
-        state.context = Context::reset(self.index as u64);
+        state.context = Context::reset(self.affinity.into());
         state.timer = PhysicalTimer::new();
         state.hcr = if self.dedicated { traps::HCR & !traps::HCR_TWI } else { traps::HCR };
     }

@@ -28,6 +28,13 @@ pub fn tests() -> Vec<Test> {
             outcome.expect_pass("p", 41)?;
             outcome.expect_status(0)
         }),
+        Test::new("gic/siblings-affinities", |config| {
+            let vm = Vm::new("p").kernel("siblings").mpidr(&[0x2_0301, 0x100]);
+            let outcome = Case::new(config).vm(vm).run()?;
+            outcome.expect_pass("p", 41)?;
+            outcome.expect_status(0)
+        })
+        .profile(Profile::Release),
         Test::new("gic/siblings-beside-others", |config| {
             // Who is waited for may not be running, or be preempted at any moment.
             let vm = |name| Vm::new(name).kernel("siblings").cpus(3).bootargs("rounds=100");

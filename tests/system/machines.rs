@@ -14,6 +14,13 @@ pub fn tests() -> Vec<Test> {
             outcome.expect_pass("p", 40)?;
             outcome.expect_status(0)
         }),
+        Test::new("machines/smp-affinities", |config| {
+            let vm = Vm::new("p").kernel("smp").mpidr(&[0x0, 0x1, 0x100, 0x2_0300]);
+            let outcome = Case::new(config).vm(vm.bootargs("strict")).timeout(180).run()?;
+            outcome.expect_pass("p", 50)?;
+            outcome.expect_status(0)
+        })
+        .profile(Profile::Release),
         Test::new("machines/smp-neighbours", |config| {
             // SYSTEM_OFF from a secondary ends that VM only, and the other's CPUs are its own.
             let vm = |name| Vm::new(name).kernel("smp").cpus(3).bootargs("strict");

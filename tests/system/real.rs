@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         release("real/linux-vcpus", |config| stress_of(config, "debian/Image", 8))
             .smp(&[2])
             .cpu(Cpu::A72),
+        release("real/linux-affinities", affinities).smp(&[2]).cpu(Cpu::A72),
         release("real/uboot", uboot).smp(&[2]).cpu(Cpu::A72),
         release("real/installer", installer).smp(&[2]).cpu(Cpu::A72),
         release("real/crowd", crowd).smp(&[2]).cpu(Cpu::A72),
@@ -91,6 +92,23 @@ fn stress_of(config: Config, kernel: &str, cpus: u32) -> Verdict {
     if cpus > 1 {
         outcome.expect_line("linux", &["STRESS cycles: 20"])?;
     }
+    outcome.expect_status(0)
+}
+
+/// vCPUs in several clusters.
+fn affinities(config: Config) -> Verdict {
+    let vm = Vm::linux("linux", 4, "batch").mpidr(&[0x0, 0x1, 0x100, 0x2_0300]);
+    let outcome = Case::new(config).vm(vm).timeout(300).run()?;
+    for line in [
+        "GICv3: CPU2: found redistributor 100 region 0:",
+        "CPU3: Booted secondary processor 0x0000020300",
+        "SMP: Total of 4 processors activated.",
+        "STRAIN pass",
+        "reboot: Power down",
+    ] {
+        outcome.expect_line("linux", &[line])?;
+    }
+    healthy(&outcome, "linux")?;
     outcome.expect_status(0)
 }
 

@@ -227,7 +227,7 @@ fn routes() {
     irq::forget();
     irq::let_in();
     check::equal("siblings.routed-to-nobody", irq::count() + let_in(), 0);
-    mmio::write32(router, 1);
+    mmio::write32(router, smp::affinity(1) as u32);
     mmio::write32(router + 4, 0);
     check::equal("siblings.routed-in-halves", let_in(), 1);
 }

@@ -12,7 +12,8 @@
 use crate::{check, irq};
 use core::arch::naked_asm;
 use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use guest_rt::{arch, boot, gic, mmio, mrs, msr, psci, smp, timer};
+use guest_rt::smp::affinity;
+use guest_rt::{arch, boot, gic, mmio, msr, psci, smp, timer};
 
 const ON: i64 = 0;
 const OFF: i64 = 1;
@@ -58,25 +59,38 @@ fn suspend() {
 
 fn refusals(cpus: usize) {
     let entry = smp::entry();
-    check::equal("smp.affinity-info-self", psci::affinity_info(0), ON);
-    for cpu in 1..cpus as u64 {
-        check::equal("smp.affinity-info-off", psci::affinity_info(cpu), OFF);
+    check::equal("smp.affinity-info-self", psci::affinity_info(affinity(0)), ON);
+    for cpu in 1..cpus {
+        check::equal("smp.affinity-info-off", psci::affinity_info(affinity(cpu)), OFF);
     }
-    check::equal("smp.on-self", psci::cpu_on(0, entry, 0), psci::ALREADY_ON);
-    for mpidr in [boot::cpus() as u64, 0xff, 0x100, 0x1_0000, 1 << 32, 0xff_00ff_ffff] {
+    check::equal("smp.on-self", psci::cpu_on(affinity(0), entry, 0), psci::ALREADY_ON);
+    let is_one = |mpidr: &u64| (0..boot::cpus()).any(|cpu| affinity(cpu) == *mpidr);
+    let others = [boot::cpus() as u64, 0xff, 0x100, 0x1_0000, 1 << 32, 0xff_00ff_ffff];
+    for mpidr in others.into_iter().filter(|mpidr| !is_one(mpidr)) {
         check::equal("smp.on-nobody", psci::cpu_on(mpidr, entry, 0), psci::INVALID_PARAMETERS);
         check::equal("smp.affinity-nobody", psci::affinity_info(mpidr), psci::INVALID_PARAMETERS);
     }
     if boot::has("strict") && cpus > 1 {
         for entry in [0x0b00_0000, 0x0900_0000, 0x30_0000_0000, !0, entry + 2] {
-            let result = psci::cpu_on(1, entry, 0);
+            let result = psci::cpu_on(affinity(1), entry, 0);
             check::that(
                 "smp.on-bad-entry",
                 matches!(result, psci::INVALID_ADDRESS | psci::INVALID_PARAMETERS),
                 "INVALID_ADDRESS or INVALID_PARAMETERS",
             );
-            check::equal("smp.on-bad-entry-stays-off", psci::affinity_info(1), OFF);
+            check::equal("smp.on-bad-entry-stays-off", psci::affinity_info(affinity(1)), OFF);
         }
+        nodes(cpus);
+    }
+}
+
+/// AFFINITY_INFO of the nodes that CPUs form: on where one is, and that is the first alone.
+fn nodes(cpus: usize) {
+    for (cpu, level) in (0..cpus).flat_map(|cpu| (1..4).map(move |level| (cpu, level))) {
+        let below = (1 << (8 * level)) - 1;
+        let with_first = (affinity(cpu) ^ affinity(0)) & !below == 0;
+        let state = psci::call(psci::AFFINITY_INFO, [affinity(cpu) | below, level, 0]);
+        check::equal("smp.affinity-info-node", state, if with_first { ON } else { OFF });
     }
 }
 
@@ -108,7 +122,7 @@ fn entry_state() {
         return; // the board under virtualization=on starts it at EL2
     }
     let context = 0x1234_5678_9abc_def0;
-    let result = psci::cpu_on(1, report_state as *const () as u64, context);
+    let result = psci::cpu_on(affinity(1), report_state as *const () as u64, context);
     check::equal("smp.on", result, psci::SUCCESS);
     let done = irq::wait_for(1000, || STATE[6].load(SeqCst) == 1);
     check::that("smp.entry-runs", done, "a CPU that runs");
@@ -117,12 +131,12 @@ fn entry_state() {
     check::equal("smp.entry-mmu-and-caches-off", state[1] & (1 | 1 << 2 | 1 << 12), 0);
     check::equal("smp.entry-masked", state[2], 0x3c0);
     check::equal("smp.entry-level", (state[3], state[4]), (4, 1));
-    check::equal("smp.entry-mpidr", state[5] & 0xff, 1);
+    check::equal("smp.entry-mpidr", state[5] & 0xff_00ff_ffff, affinity(1));
     wait_until_off(1);
 }
 
-fn wait_until_off(cpu: u64) -> bool {
-    irq::wait_for(2000, || psci::affinity_info(cpu) == OFF)
+fn wait_until_off(cpu: usize) -> bool {
+    irq::wait_for(2000, || psci::affinity_info(affinity(cpu)) == OFF)
 }
 
 static RUNS: AtomicU64 = AtomicU64::new(0);
@@ -193,7 +207,7 @@ fn race(cpus: usize, rounds: u64) {
     let last = cpus - 1;
     LAST_CPU.store(last, SeqCst);
     for cpu in 1..last {
-        wait_until_off(cpu as u64);
+        wait_until_off(cpu);
         smp::start(cpu, worker);
     }
     let (mut bad, mut others) = (0, 0);
@@ -204,7 +218,7 @@ fn race(cpus: usize, rounds: u64) {
         ROUND.store(round, SeqCst);
         call_once();
         let done = irq::wait_for(5000, || FINISHED.load(SeqCst) == last);
-        let off = wait_until_off(last as u64);
+        let off = wait_until_off(last);
         let answers: [i64; 4] = core::array::from_fn(|n| ANSWERS[n].load(SeqCst));
         if !done || !off || answers[0] != 1 || answers[3] != 0 || STARTS.load(SeqCst) != 1 {
             bad += 1;
@@ -218,7 +232,7 @@ fn race(cpus: usize, rounds: u64) {
     check::equal("smp.race-bad-rounds", bad, 0);
     check::equal("smp.race-refused", others as u64, rounds * (last as u64 - 1));
     for cpu in 1..last {
-        check::that("smp.worker-ends", wait_until_off(cpu as u64), "off within two seconds");
+        check::that("smp.worker-ends", wait_until_off(cpu), "off within two seconds");
     }
 }
 
@@ -251,7 +265,7 @@ fn interrupts(cpus: usize) {
         }
     });
     for cpu in 1..cpus {
-        wait_until_off(cpu as u64);
+        wait_until_off(cpu);
         smp::start(cpu, listener);
         let ready = irq::wait_for(2000, || READY.load(SeqCst) & 1 << cpu != 0);
         check::that("smp.listener", ready, "a CPU that is ready");
@@ -301,7 +315,13 @@ fn interrupts(cpus: usize) {
     msr!(ICC_SGI1R_EL1, 1 << 24 | 1 << 40);
     arch::isb();
     for cpu in 1..cpus {
-        check::that("smp.listener-ends", wait_until_off(cpu as u64), "off within two seconds");
+        check::that("smp.listener-ends", wait_until_off(cpu), "off within two seconds");
     }
-    check::equal("smp.mpidr", mrs!(MPIDR_EL1) & 0xff, 0);
+    check::equal("smp.mpidr", arch::affinity(), affinity(0));
+    for cpu in 0..cpus {
+        let typer = mmio::read64(gic::GICR + cpu * gic::GICR_STRIDE + gic::GICR_TYPER);
+        // Affinity_Value has Aff3 beside the others.
+        let found = (typer >> 32 & 0xff_ffff) | (typer >> 56 << 32);
+        check::equal("smp.redistributor", found, affinity(cpu));
+    }
 }

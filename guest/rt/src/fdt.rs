@@ -138,6 +138,19 @@ impl<'a> Tree<'a> {
         text(self.property(path, name)?)
     }
 
+    /// The name of child `n` of those of the node at `path` whose name begins with `prefix`.
+    pub fn child(self, path: &[&str], prefix: &str, n: usize) -> Option<&'a str> {
+        let mut left = n;
+        self.visit(path, |token| match token {
+            Token::Begin(name) if name.starts_with(prefix) => {
+                let found = (left == 0).then_some(name);
+                left = left.saturating_sub(1);
+                found
+            }
+            _ => None,
+        })
+    }
+
     /// How many children of the node at `path` have a name that begins with `prefix`.
     pub fn count(self, path: &[&str], prefix: &str) -> usize {
         let mut count = 0;

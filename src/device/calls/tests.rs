@@ -3,7 +3,7 @@ use super::*;
 
 fn guest() -> Guest {
     Guest {
-        vcpus: 2,
+        affinities: [0, 1].into(),
         memory: [(0x4000_0000, 0x800_0000)].into(),
         mitigations: Mitigations::new(0, false, [-1; 3]),
         random: true,

@@ -1,6 +1,8 @@
 use super::super::calls::{Mitigations, call};
 use super::code::*;
 use super::*;
+use core::ops::Range;
+use std::vec::Vec;
 
 const RAM: Range<u64> = 0x4000_0000..0x4800_0000;
 const ENTRY: u64 = 0x4008_0000;
@@ -12,10 +14,14 @@ struct Vm {
 }
 
 impl Vm {
-    fn new(vcpus: usize) -> Self {
+    fn new(vcpus: u32) -> Self {
+        Self::of((0..vcpus).collect())
+    }
+
+    fn of(affinities: Vec<u32>) -> Self {
         Self {
             guest: Guest {
-                vcpus,
+                affinities,
                 memory: [(ROM, 0x1000), (RAM.start, RAM.end - RAM.start)].into(),
                 mitigations: Mitigations::new(0, false, [-1; 3]),
                 random: false,
@@ -144,6 +150,42 @@ fn affinity_info_of_a_node_covers_its_cpus() {
     assert_eq!(vm.value(0xc400_0004, 0, 1), AFFINITY_OFF);
     vm.cpu_on(1, ENTRY);
     assert_eq!(vm.value(0xc400_0004, 0, 3), AFFINITY_ON_PENDING);
+}
+
+#[test]
+fn cpus_are_named_by_their_affinities() {
+    let mut vm = Vm::of([0x1, 0x100, 0x101, 0x2_0301].into());
+    for target in [0, 2, 0x102, 0x2_0300, 0x2_0101, 1 << 32 | 0x100] {
+        assert_eq!(vm.cpu_on(target, ENTRY), Outcome::Return(INVALID_PARAMETERS), "{target:#x}");
+        assert_eq!(vm.value(0xc400_0004, target, 0), INVALID_PARAMETERS, "{target:#x}");
+    }
+    assert_eq!(vm.cpu_on(0x1, ENTRY), Outcome::Return(ALREADY_ON));
+    assert_eq!(vm.cpu_on(0x101, ENTRY), on(2));
+    assert_eq!(vm.cpu_on(0x2_0301, ENTRY), on(3));
+    vm.power.started(3);
+    let nodes = [
+        (0x1, 0, AFFINITY_ON),
+        (0x100, 0, AFFINITY_OFF),
+        (0x101, 0, AFFINITY_ON_PENDING),
+        (0x07, 1, AFFINITY_ON),
+        (0x1ff, 1, AFFINITY_ON_PENDING),
+        (0x200, 1, INVALID_PARAMETERS),
+        (0x2_0399, 1, AFFINITY_ON),
+        (0x2_0100, 1, INVALID_PARAMETERS),
+        (0xffff, 2, AFFINITY_ON),
+        (0x2_ffff, 2, AFFINITY_ON),
+        (0x1_0000, 2, INVALID_PARAMETERS),
+        (0xff_ffff, 3, AFFINITY_ON),
+        (1 << 32, 3, INVALID_PARAMETERS),
+        (1 << 24, 3, INVALID_PARAMETERS),
+    ];
+    for (target, level, state) in nodes {
+        assert_eq!(vm.value(0xc400_0004, target, level), state, "{target:#x} {level}");
+    }
+    vm.power.stopped(0);
+    assert_eq!(vm.value(0xc400_0004, 0, 1), AFFINITY_OFF);
+    assert_eq!(vm.value(0xc400_0004, 0, 2), AFFINITY_ON_PENDING);
+    assert_eq!(vm.value(0xc400_0004, 0, 3), AFFINITY_ON);
 }
 
 #[test]

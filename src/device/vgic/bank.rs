@@ -7,7 +7,7 @@ use super::lr;
 /// What is in a list register has *left* the bank: its bit in `in_lr` is set, and `latch` and
 /// `active` are zero for it until the list register is folded back, except for what happened
 /// since: a new edge sets `latch`, a remote write of ISACTIVER sets `active`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Bank {
     /// ISENABLER.
     pub enabled: u32,
@@ -21,8 +21,11 @@ pub(super) struct Bank {
     pub latch: u32,
     /// The input line of the interrupt.
     pub level: u32,
-    /// Acknowledged and not yet deactivated.
+    /// Acknowledged, or made active by ISACTIVER, and not yet deactivated.
     pub active: u32,
+    /// Of `active` and of what was active as it went into a list register: made so by ISACTIVER,
+    /// and never acknowledged.
+    pub unacknowledged: u32,
     /// Lies in a list register, `slot`, of the vCPU that holds it, `holder`.
     pub in_lr: u32,
     /// Of `in_lr`: took the latch along.
@@ -33,8 +36,10 @@ pub(super) struct Bank {
     pub deactivated: u32,
     /// IROUTER.Interrupt_Routing_Mode: any vCPU will do.
     pub any: u32,
-    /// IROUTER's affinity, Aff3 to Aff0: the number of the vCPU, if there is such a one.
+    /// IROUTER's affinity, Aff3 to Aff0.
     pub route: [u32; 32],
+    /// The vCPU of this affinity, or a number that none has.
+    pub routed: [u8; 32],
     /// IPRIORITYR.
     pub priority: [u8; 32],
     /// The priority with which an interrupt became active. The CPU interface compares it when
@@ -47,27 +52,15 @@ pub(super) struct Bank {
 }
 
 impl Bank {
-    /// The state at reset, with all interrupts routed to `vcpu`; `edge` holds those that are
-    /// edge-triggered for good.
-    pub fn new(vcpu: usize, edge: u32) -> Self {
+    /// The state at reset, with all interrupts routed to `vcpu` of affinity `route`; `edge` holds
+    /// those that are edge-triggered for good.
+    pub fn new(vcpu: usize, route: u32, edge: u32) -> Self {
         Self {
-            enabled: 0,
-            group: 0,
-            allowed: 0,
             edge,
-            latch: 0,
-            level: 0,
-            active: 0,
-            in_lr: 0,
-            moved: 0,
-            was_active: 0,
-            deactivated: 0,
-            any: 0,
-            route: [vcpu as u32; 32],
-            priority: [0; 32],
-            running: [0; 32],
+            route: [route; 32],
+            routed: [vcpu as u8; 32],
             holder: [vcpu as u8; 32],
-            slot: [0; 32],
+            ..Self::default()
         }
     }
 
@@ -100,7 +93,7 @@ impl Bank {
     /// The vCPU to which interrupt `index` goes; `any` is that of the one-of-N kind.
     #[inline]
     pub fn target(&self, index: usize, any: usize) -> usize {
-        if self.any >> (index & 31) & 1 != 0 { any } else { self.route[index & 31] as usize }
+        if self.any >> (index & 31) & 1 != 0 { any } else { self.routed[index & 31].into() }
     }
 
     /// IROUTER of interrupt `index`: Aff3 in 39:32, IRM in 31, Aff2 to Aff0.
@@ -109,10 +102,11 @@ impl Bank {
         (route & 0xff00_0000) << 8 | u64::from(any) << 31 | route & 0xff_ffff
     }
 
-    /// Writes it.
-    pub fn set_router(&mut self, index: usize, value: u64) {
+    /// Writes it; its affinity is that of vCPU `routed`.
+    pub fn set_router(&mut self, index: usize, value: u64, routed: u8) {
         let bit = 1 << (index & 31);
         self.any = if value & 1 << 31 != 0 { self.any | bit } else { self.any & !bit };
+        self.routed[index & 31] = routed;
         self.route[index & 31] = (value >> 8) as u32 & 0xff00_0000 | value as u32 & 0xff_ffff;
     }
 
@@ -170,6 +164,9 @@ impl Bank {
         if value & lr::LR_ACTIVE != 0 && self.deactivated & bit == 0 {
             self.active |= bit;
             self.running[index & 31] = lr::priority(value);
+        } else {
+            // If it is active all the same, then by a register and since.
+            self.unacknowledged = self.unacknowledged & !bit | self.active & bit;
         }
         self.in_lr &= !bit;
         self.was_active &= !bit;

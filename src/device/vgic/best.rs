@@ -3,8 +3,9 @@
 use super::bank::Bank;
 use super::lr;
 
-/// Bit of a key: the guest's CPU interface has the group disabled.
-pub(super) const MASKED: u32 = 1 << 31;
+/// Bit of a key: the guest's CPU interface has the group disabled, so that it can't take what is
+/// pending; or what is active was never acknowledged, so that it has nothing to end.
+pub(super) const LAST: u32 = 1 << 31;
 /// Bit of a key: Group 1.
 const GROUP1: u32 = 1 << 30;
 
@@ -14,7 +15,8 @@ impl Bank {
         let index = index & 31;
         let table = if active { &self.running } else { &self.priority };
         let group = self.group >> index & 1;
-        (group * GROUP1) | (u32::from(table[index]) << 16) | (first + index as u32)
+        let last = if active && self.unacknowledged >> index & 1 != 0 { LAST } else { 0 };
+        last | (group * GROUP1) | (u32::from(table[index]) << 16) | (first + index as u32)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The traffic between the model and the list registers.
 
 use super::bank::Bits;
-use super::best::{Best, MASKED, masked};
+use super::best::{Best, LAST, masked};
 use super::{CpuInterface, Effects, LOWERED, TIMER_BIT, URGENT, Vgic, WAITING, lr};
 
 impl Vgic {
@@ -201,7 +201,9 @@ impl Vgic {
 
     /// Deactivates what the guest ended while there was no list register for it. With EOImode = 0
     /// the guest ends interrupts in the order of their running priority, so the n ends that
-    /// EOIcount has seen were those of the n highest priorities outside the list registers.
+    /// EOIcount has seen were those of the n highest priorities outside the list registers, of
+    /// what it has acknowledged: it may end nothing else (IHI 0069, ICC_EOIR0_EL1). What it made
+    /// active by ISACTIVER comes behind: it may have restored the active priorities, too.
     fn count_eois<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
         let mut effects = Effects::NONE;
         let Some(cpu) = self.cpus.get_mut(vcpu) else {
@@ -225,6 +227,7 @@ impl Vgic {
             let at = self.at(vcpu, intid);
             if let Some(bank) = self.banks.get_mut(at) {
                 bank.active &= !(1 << (intid & 31));
+                bank.unacknowledged &= bank.active | bank.in_lr;
             }
             effects |= self.notify(at, 1 << (intid & 31));
         }
@@ -248,7 +251,7 @@ impl Vgic {
             self.collect(
                 vcpu,
                 n,
-                |key| pending.insert(if masked(vmcr, key) { key | MASKED } else { key }),
+                |key| pending.insert(if masked(vmcr, key) { key | LAST } else { key }),
                 |key| active.insert(key),
             );
         }
@@ -263,8 +266,10 @@ impl Vgic {
             if let (Some(cpu), Some(bank)) = (self.cpus.get_mut(vcpu), self.banks.get_mut(at)) {
                 // Where interrupts wait for room, none is active and pending at once in a list
                 // register: it would be pending there as soon as it is ended, and keep a better
-                // one waiting.
-                let renew = !left.1 && bank.allowed >> index & 1 != 0;
+                // one waiting. Nor is one whose route has led elsewhere since: its end is reported.
+                let renew = !left.1
+                    && bank.allowed >> index & 1 != 0
+                    && bank.target(index, self.any) == vcpu;
                 bank.holder[index] = vcpu as u8;
                 cpu.occupy(bank, slot, intid, renew, ci);
             }

@@ -163,19 +163,26 @@ pub struct Vgic {
     groups: u32,
     /// The vCPU that takes SPIs of the one-of-N kind.
     any: usize,
+    /// The vCPUs' affinities.
+    affinities: Vec<u32>,
+    /// The bits of an SGI of which one tells that its TargetList is not simply a mask of vCPUs.
+    indirect: u64,
 }
 
 impl Vgic {
-    /// The interrupt controller at reset, for `vcpus` vCPUs (clamped to 1..=[`MAX_VCPUS`]) and
-    /// `spis` SPIs (a multiple of 32, at most [`MAX_SPIS`]). Allocates; nothing else here does.
-    pub fn new(vcpus: usize, spis: usize) -> Self {
-        let vcpus = vcpus.clamp(1, MAX_VCPUS);
-        let banks = vcpus + spis.min(MAX_SPIS) / 32;
+    /// The interrupt controller at reset, for vCPUs of these affinities (at most [`MAX_VCPUS`];
+    /// Aff2 to Aff0, which is less than 16) and `spis` SPIs (a multiple of 32, at most
+    /// [`MAX_SPIS`]). Allocates; nothing else here does.
+    pub fn new(affinities: &[u32], spis: usize) -> Self {
+        let affinities: Vec<u32> = affinities.iter().copied().take(MAX_VCPUS).collect();
+        let banks = affinities.len() + spis.min(MAX_SPIS) / 32;
         let mut vgic = Self {
-            cpus: (0..vcpus).map(|_| Cpu::default()).collect(),
-            banks: (0..banks).map(|_| Bank::new(0, 0)).collect(),
+            cpus: alloc::vec![Cpu::default(); affinities.len()],
+            banks: alloc::vec![Bank::default(); banks],
             groups: 0,
             any: 0,
+            indirect: sgi::indirect(&affinities),
+            affinities,
         };
         vgic.reset();
         vgic
@@ -186,8 +193,10 @@ impl Vgic {
     pub fn reset(&mut self) {
         let vcpus = self.cpus.len();
         self.cpus.fill_with(Cpu::default);
+        // IROUTER is UNKNOWN at reset: the first vCPU suits those who never write it.
+        let first = self.affinities.first().copied().unwrap_or(0);
         for (at, bank) in self.banks.iter_mut().enumerate() {
-            *bank = if at < vcpus { Bank::new(at, SGIS) } else { Bank::new(0, 0) };
+            *bank = if at < vcpus { Bank::new(at, 0, SGIS) } else { Bank::new(0, first, 0) };
         }
         (self.groups, self.any) = (0, 0);
     }

@@ -63,15 +63,17 @@ enum Register {
     Irouter,
 }
 
-/// GICD_TYPER and GICR_TYPER, which never change: reading them takes no lock.
+/// GICD_TYPER and GICR_TYPER, which never change: reading them takes no lock. `affinities` are
+/// those of all vCPUs.
 #[inline(always)]
-pub fn typer(frame: Frame, offset: u64, size: u32, vcpus: usize, spis: usize) -> Option<u64> {
+pub fn typer(frame: Frame, offset: u64, size: u32, affinities: &[u32], spis: usize) -> Option<u64> {
     match (frame, offset, size) {
         (Frame::Dist, 0x4, 4) => Some(TYPER_FIXED | (spis as u64 / 32)),
         (Frame::Redist(vcpu), 0x8, 4 | 8) => {
             // Affinity_Value, Processor_Number.
-            let (number, last) = (vcpu as u64, u64::from(vcpu + 1 == vcpus));
-            Some(lowest(number << 32 | number << 8 | (last * TYPER_LAST), size))
+            let affinity = u64::from(*affinities.get(vcpu)?);
+            let last = u64::from(vcpu + 1 == affinities.len());
+            Some(lowest(affinity << 32 | (vcpu as u64) << 8 | (last * TYPER_LAST), size))
         }
         _ => None,
     }
@@ -218,14 +220,14 @@ impl Vgic {
 
     /// The other registers that are not zero.
     fn control(&self, frame: Frame, offset: u64, size: u32) -> u64 {
-        let vcpus = self.cpus.len();
-        if let Some(value) = typer(frame, offset, size, vcpus, 32 * (self.banks.len() - vcpus)) {
+        let spis = 32 * (self.banks.len() - self.cpus.len());
+        if let Some(value) = typer(frame, offset, size, &self.affinities, spis) {
             return value;
         }
         match (frame, offset, size) {
             (Frame::Dist, 0x0, 4) => CTLR_FIXED | u64::from(self.groups),
             (Frame::Dist, 0x8, 4) | (Frame::Redist(_), 0x4, 4) => IIDR,
-            (Frame::Redist(vcpu), 0xc, 4) => vcpu as u64,
+            (Frame::Redist(vcpu), 0xc, 4) => self.affinities.get(vcpu).copied().unwrap_or(0).into(),
             (Frame::Redist(vcpu), 0x14, 4) => match self.cpus.get(vcpu) {
                 Some(cpu) if cpu.awake => 0,
                 _ => WAKER_SLEEP | WAKER_CHILDREN,
@@ -317,6 +319,7 @@ impl Vgic {
                 bank.moved &= !changed;
             }
             ISACTIVER => {
+                bank.unacknowledged |= changed & !bank.in_lr;
                 // An SPI becomes active on the vCPU to which it is routed.
                 for i in Bits(changed & !bank.in_lr) {
                     let target = bank.target(i, any);
@@ -327,6 +330,7 @@ impl Vgic {
             }
             _ => {
                 bank.active &= !changed;
+                bank.unacknowledged &= !changed;
                 bank.deactivated |= changed & bank.in_lr;
             }
         })
@@ -357,7 +361,10 @@ impl Vgic {
             Register::Irouter => {
                 let written = lowest(u64::MAX, size) << shift;
                 let router = bank.router(index) & !written | value << shift & written;
-                self.change(vcpu, at, 1 << index, ci, |bank| bank.set_router(index, router))
+                let affinity = router & 0xff_00ff_ffff;
+                let routed = self.affinities.iter().position(|own| u64::from(*own) == affinity);
+                let routed = routed.map_or(u8::MAX, |vcpu| vcpu as u8);
+                self.change(vcpu, at, 1 << index, ci, |bank| bank.set_router(index, router, routed))
             }
             _ => {
                 let changed = (((1u64 << size) - 1) << index) as u32;

@@ -13,6 +13,19 @@ pub enum SgiRegister {
     Sgi0r,
 }
 
+/// Aff3, Aff2 and Aff1. RS is RES0 where ICC_CTLR_EL1.RSS is zero, and may be taken for zero where
+/// only GICD_TYPER.RSS is.
+const CLUSTER: u64 = 0x00ff_00ff_00ff_0000;
+/// IRM: all but the sender.
+const IRM: u64 = 1 << 40;
+
+/// The bits by which [`Vgic::sgi`] finds that its short way is not the right one: all of them
+/// where a vCPU's number is not its affinity.
+pub(super) fn indirect(affinities: &[u32]) -> u64 {
+    let flat = affinities.iter().zip(0..).all(|(affinity, vcpu)| *affinity == vcpu);
+    if flat { IRM | CLUSTER } else { u64::MAX }
+}
+
 impl Vgic {
     /// A guest's write of ICC_SGI1R_EL1, ICC_ASGI1R_EL1 or ICC_SGI0R_EL1 on `vcpu`, which is
     /// loaded with the list registers `ci`.
@@ -27,18 +40,9 @@ impl Vgic {
         value: u64,
         ci: &mut C,
     ) -> Effects {
-        /// Aff3, Aff2, Aff1 and the range selector: zero for every vCPU there can be.
-        const ELSEWHERE: u64 = 0x00ff_f0ff_00ff_0000;
-        /// IRM: all but the sender.
-        const IRM: u64 = 1 << 40;
         let own = 1u64 << (vcpu & 63);
-        let targets = if value & (IRM | ELSEWHERE) == 0 {
-            value & 0xffff
-        } else if value & IRM != 0 {
-            !own
-        } else {
-            return Effects::NONE;
-        };
+        let targets =
+            if value & self.indirect == 0 { value & 0xffff } else { self.targets(own, value) };
         let intid = (value >> 24) as u32 & 15;
         let any_group = register == SgiRegister::Sgi1r;
         let mut effects = Effects::NONE;
@@ -53,6 +57,21 @@ impl Vgic {
             effects |= self.send_own(vcpu, intid, ci);
         }
         effects
+    }
+
+    /// The vCPUs that an SGI is for; `own` is the sender.
+    #[inline(never)]
+    fn targets(&self, own: u64, value: u64) -> u64 {
+        if value & IRM != 0 {
+            return !own;
+        }
+        let field = |shift: u32| value >> shift & 0xff;
+        let cluster = field(48) << 16 | field(32) << 8 | field(16);
+        let named = |affinity: u32| {
+            u64::from(affinity >> 8) == cluster && value >> (affinity & 15) & 1 != 0
+        };
+        let vcpus = self.affinities.iter().enumerate().filter(|(_, affinity)| named(**affinity));
+        vcpus.fold(0, |targets, (vcpu, _)| targets | 1 << vcpu)
     }
 
     /// Makes an SGI pending on the sender, and brings it in.

@@ -12,11 +12,20 @@ use super::*;
 use hardware::Hardware;
 use std::vec::Vec;
 
+/// Affinities by number, and three that differ in all levels.
+const PLAIN: [u32; MAX_VCPUS] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+const ODD: [u32; 3] = [0x2, 0x100, 0x2_0301];
+
 /// A VM with 64 SPIs whose groups and interrupts are all enabled, in Group 1 and of priority 0,
 /// each vCPU on a pCPU of its own.
 fn machine(vcpus: usize, lrs: usize) -> (Vgic, Vec<Hardware>) {
-    let mut vgic = Vgic::new(vcpus, 64);
-    let mut ci: Vec<Hardware> = (0..vcpus).map(|_| Hardware::new(lrs)).collect();
+    machine_of(&PLAIN[..vcpus], lrs)
+}
+
+/// The same, of vCPUs with these affinities.
+fn machine_of(affinities: &[u32], lrs: usize) -> (Vgic, Vec<Hardware>) {
+    let mut vgic = Vgic::new(affinities, 64);
+    let mut ci: Vec<Hardware> = affinities.iter().map(|_| Hardware::new(lrs)).collect();
     for (v, ci) in ci.iter_mut().enumerate() {
         vgic.load(v, ci);
     }
@@ -138,13 +147,47 @@ fn sgi_with_irm_reaches_all_but_the_sender() {
 }
 
 #[test]
-fn sgi_to_another_cluster_or_range_reaches_nobody() {
+fn sgi_to_another_cluster_reaches_nobody() {
     let (mut vgic, mut ci) = machine(2, 4);
-    for elsewhere in [1 << 16, 1 << 32, 1 << 44, 1 << 48] {
+    for elsewhere in [1 << 16, 1 << 32, 1 << 48] {
         let effects = sgi(&mut vgic, &mut ci[0], 1, elsewhere | 0xffff);
         assert_eq!(effects, Effects::NONE, "{elsewhere:#x}");
     }
     assert_eq!(ci[0].acknowledge(), None);
+}
+
+#[test]
+fn sgi_has_no_range_selector() {
+    for affinities in [[0, 1], [0x200, 1]] {
+        let (mut vgic, mut ci) = machine_of(&affinities, 4);
+        assert_eq!(sgi(&mut vgic, &mut ci[0], 1, 15 << 44 | 0b10), Effects::of(1));
+    }
+}
+
+#[test]
+fn sgi_is_decoded_by_affinities() {
+    let (mut vgic, mut ci) = machine_of(&ODD, 4);
+    let cases = [
+        (0b111, 0b001),
+        (0b011, 0),
+        (1 << 16 | 0b001, 0b010),
+        (1 << 16 | 0b110, 0),
+        (2 << 32 | 3 << 16 | 0xffff, 0b100),
+        (2 << 32 | 0xffff, 0),
+        (3 << 16 | 0xffff, 0),
+        (1 << 48 | 0xffff, 0),
+        (1 << 40, 0b110),
+        (1 << 40 | 2 << 32 | 3 << 16 | 2, 0b110),
+    ];
+    for (value, targets) in cases {
+        let effects = sgi(&mut vgic, &mut ci[0], 1, value);
+        assert_eq!(effects, Effects(targets).without(0), "{value:#x}");
+        for (v, ci) in ci.iter_mut().enumerate() {
+            let _ = vgic.deliver(v, ci);
+            assert_eq!(ci.acknowledge().is_some(), Effects(targets).contains(v), "{value:#x}");
+            ci.end(1);
+        }
+    }
 }
 
 #[test]
@@ -263,6 +306,30 @@ fn ends_beyond_the_list_registers_count_even_before_their_maintenance_interrupt(
     let _ = sgi(&mut vgic, &mut ci[0], 2, 1);
     assert_eq!(vgic.redist_read(0, 0, 0x1_0300, 4, &ci[0]).0, 0);
     assert_eq!(ci[0].acknowledge(), Some(2));
+}
+
+#[test]
+fn an_end_beyond_the_list_registers_is_not_that_of_what_a_register_made_active() {
+    let (mut vgic, mut ci) = machine(1, 1);
+    for (intid, priority) in [(0, 0x80), (1, 0x60), (2, 0x20), (3, 0x40)] {
+        prioritise(&mut vgic, &mut ci[0], intid, priority);
+    }
+    let _ = sgi(&mut vgic, &mut ci[0], 0, 1);
+    assert_eq!(ci[0].acknowledge(), Some(0));
+    // Of higher priority than what runs, and nobody will end it.
+    let _ = vgic.redist_write(0, 0, 0x1_0300, 4, 1 << 2, &mut ci[0]);
+    for intid in [1, 3] {
+        let _ = sgi(&mut vgic, &mut ci[0], intid, 1);
+        assert_eq!(ci[0].acknowledge(), Some(intid as u32));
+        settle(&mut vgic, 0, &mut ci[0]);
+    }
+    for (intid, left) in [(3, 0b111), (1, 0b101), (0, 0b100)] {
+        ci[0].end(intid);
+        settle(&mut vgic, 0, &mut ci[0]);
+        assert_eq!(vgic.redist_read(0, 0, 0x1_0300, 4, &ci[0]).0, left);
+    }
+    let _ = vgic.redist_write(0, 0, 0x1_0380, 4, 1 << 2, &mut ci[0]);
+    assert_eq!(ci[0].occupied(), 0);
 }
 
 #[test]
@@ -413,7 +480,7 @@ fn reset_is_as_new() {
         let _ = vgic.put(v, ci);
     }
     vgic.reset();
-    assert_eq!(vgic, Vgic::new(2, 64));
+    assert_eq!(vgic, Vgic::new(&PLAIN[..2], 64));
 }
 
 #[test]

@@ -69,6 +69,8 @@ pub struct VmConfig<'a> {
     /// a dedicated vCPU's names the one pCPU that it owns, and a shared vCPU's names none that is
     /// owned.
     pub affinity: [u8; MAX_VCPUS],
+    /// The affinity of each vCPU as it is in MPIDR_EL1: Aff2, Aff1, and an Aff0 of 0 to 15.
+    pub mpidr: [u32; MAX_VCPUS],
     /// Whether each vCPU has a pCPU of its own and is never preempted.
     pub dedicated: bool,
     /// How many SPIs its interrupt controller has, a multiple of 32.
@@ -86,6 +88,7 @@ impl<'a> VmConfig<'a> {
             name,
             cpus: 1,
             share: 100,
+            mpidr: core::array::from_fn(|vcpu| vcpu as u32),
             spis: SPI_UNIT as usize,
             autostart: true,
             ..Self::default()
@@ -111,6 +114,11 @@ impl<'a> VmConfig<'a> {
     pub fn frames(&self) -> u64 {
         let regions = self.regions.iter().map(Region::frames);
         regions.fold(self.memory().div_ceil(BLOCK_SIZE), u64::saturating_add)
+    }
+
+    /// The affinities of the vCPUs that it has.
+    pub fn affinities(&self) -> &[u32] {
+        self.mpidr.get(..self.cpus).unwrap_or(&self.mpidr)
     }
 
     /// The masks of the vCPUs that it has.
@@ -215,8 +223,8 @@ fn vm<'a>(tree: &Fdt<'a>, node: Node<'a>, limits: &Limits) -> Result<VmConfig<'a
             "status" => read.as_a("\"okay\" or \"disabled\"", |status| {
                 (status.string() == Some("okay")).then_some(())
             })?,
-            // `affinity` is read when the number of vCPUs is known.
-            "affinity" | "compatible" | "phandle" | "linux,phandle" => {}
+            // `affinity` and `mpidr` are read when the number of vCPUs is known.
+            "affinity" | "mpidr" | "compatible" | "phandle" | "linux,phandle" => {}
             name => {
                 let wanted = format!("no such property{}", perhaps(name));
                 return Err(vm.fault(name, property, wanted));
@@ -233,6 +241,7 @@ fn vm<'a>(tree: &Fdt<'a>, node: Node<'a>, limits: &Limits) -> Result<VmConfig<'a
         return Err(node.odd("kernel", IMAGE_WANTED).into());
     }
     vm.affinity = affinity(node, &vm, limits)?;
+    vm.mpidr = mpidr(node, &vm)?;
     for child in node.children() {
         let region = Region::read(tree, child, &vm, limits)?;
         vm.regions.push(region);
@@ -304,8 +313,8 @@ fn check_name(vm: &VmConfig<'_>) -> Result<(), Fault> {
 /// A property that is misspelt would silently leave its default in force, so none is let pass.
 fn perhaps(name: &str) -> String {
     const KNOWN: &str = "cpus memory-mib kernel format load-address entry-address initrd \
-                         device-tree bootargs batch-bootargs share affinity dedicated spis \
-                         no-autostart status";
+                         device-tree bootargs batch-bootargs share affinity mpidr dedicated \
+                         spis no-autostart status";
     let shared = |known: &&str| {
         let same = |(one, other): &(u8, u8)| one == other;
         let start = known.bytes().zip(name.bytes()).take_while(same).count();
@@ -337,4 +346,25 @@ fn affinity(node: Node<'_>, vm: &VmConfig<'_>, limits: &Limits) -> Result<[u8; M
         }
     }
     Ok(masks)
+}
+
+/// The affinities of `mpidr`: one for each vCPU. An Aff0 above 15 would take a range selector to
+/// send an SGI to.
+fn mpidr(node: Node<'_>, vm: &VmConfig<'_>) -> Result<[u32; MAX_VCPUS], Fault> {
+    let mut mpidr = vm.mpidr;
+    let cells = node.optional("mpidr", "one affinity for each vCPU", |property| {
+        property.cells().filter(|cells| cells.len() == vm.cpus)
+    })?;
+    mpidr.iter_mut().zip(cells.into_iter().flatten()).for_each(|(own, cell)| *own = cell);
+    for (vcpu, cell) in mpidr.iter().enumerate().take(vm.cpus) {
+        let wanted = if cell & !0xff_ff0f != 0 {
+            "0x00AABB0C: Aff2, Aff1, and an Aff0 of 0 to 15"
+        } else if mpidr.iter().take(vcpu).any(|other| other == cell) {
+            "an affinity that no vCPU before it has"
+        } else {
+            continue;
+        };
+        return Err(vm.fault("mpidr", format_args!("{cell:#x} for vCPU {vcpu}"), wanted));
+    }
+    Ok(mpidr)
 }

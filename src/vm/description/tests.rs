@@ -67,7 +67,7 @@ fn defaults_hold_where_nothing_is_said() {
         assert_eq!((alpha.format, alpha.load_address, alpha.entry_address), (None, None, None));
         assert_eq!((alpha.initrd, alpha.device_tree, alpha.bootargs), (None, None, ""));
         assert_eq!((alpha.share, alpha.affinity), (100, [0b1111; MAX_VCPUS]));
-        assert_eq!(alpha.spis, 32);
+        assert_eq!((alpha.spis, alpha.affinities()), (32, &[0][..]));
         assert!(!alpha.dedicated && alpha.autostart);
         assert_eq!(vms[1].as_ref().unwrap().name, "beta");
     });
@@ -85,6 +85,7 @@ fn every_property_is_read() {
         .text("/alpha", "batch-bootargs", "batch")
         .cells("/alpha", "share", &[250])
         .cells("/alpha", "affinity", &[1, 0xfe])
+        .cells("/alpha", "mpidr", &[0x100, 0xff_ff0f])
         .cells("/alpha", "spis", &[960])
         .bytes("/alpha", "no-autostart", &[])
         .bytes("/beta", "dedicated", &[])
@@ -98,7 +99,7 @@ fn every_property_is_read() {
         assert_eq!((alpha.bootargs, alpha.share), ("console=ttyAMA0 quiet", 250));
         assert_eq!(alpha.batch_bootargs, Some("batch"));
         assert_eq!(alpha.affinity[..2], [1, 0b1010], "without the pCPU that beta owns");
-        assert_eq!(alpha.spis, 960);
+        assert_eq!((alpha.spis, alpha.affinities()), (960, &[0x100, 0xff_ff0f][..]));
         assert!(!alpha.autostart);
         let beta = vms[1].as_ref().unwrap();
         assert!(beta.dedicated);
@@ -303,6 +304,27 @@ fn affinities_are_checked() {
     assert!(
         affinity(&[])
             .ends_with("found an empty value, wanted one mask for each vCPU, or one for all")
+    );
+}
+
+#[test]
+fn mpidrs_are_checked() {
+    let mpidr =
+        |value: &[u32]| fault(two().cells("/alpha", "cpus", &[3]).cells("/alpha", "mpidr", value));
+    assert_eq!(mpidr(&[2, 1, 0]), "alpha");
+    assert_eq!(mpidr(&[0, 1]), "/alpha: mpidr: found <0x0 0x1>, wanted one affinity for each vCPU");
+    for bad in [0x10, 0x1f0, 0x100_0000, 0x8000_0001] {
+        assert_eq!(
+            mpidr(&[0, bad, 1]),
+            std::format!(
+                "/alpha: mpidr: found {bad:#x} for vCPU 1, \
+                 wanted 0x00AABB0C: Aff2, Aff1, and an Aff0 of 0 to 15"
+            )
+        );
+    }
+    assert_eq!(
+        mpidr(&[0x100, 0, 0x100]),
+        "/alpha: mpidr: found 0x100 for vCPU 2, wanted an affinity that no vCPU before it has"
     );
 }
 

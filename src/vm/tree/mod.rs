@@ -124,24 +124,24 @@ fn generate(
     let ram = [RAM_BASE.get(), vm.memory()];
     let memory = [("device_type", Text("memory")), ("reg", Numbers(&ram))];
     leaf(&mut fdt, "memory@40000000", &memory)?;
-    cpus(&mut fdt, vm.cpus)?;
+    cpus(&mut fdt, vm.affinities())?;
     devices(&mut fdt, vm.cpus)?;
     fdt.end_node(root)?;
     fdt.finish()
 }
 
-fn cpus(fdt: &mut FdtWriter, count: usize) -> Result<(), Error> {
+fn cpus(fdt: &mut FdtWriter, affinities: &[u32]) -> Result<(), Error> {
     let cells = [("#address-cells", Cells(&[1])), ("#size-cells", Cells(&[0]))];
     let cpus = node(fdt, "cpus", &cells)?;
-    for index in 0..count as u32 {
+    for affinity in affinities {
         let cpu = [
             ("device_type", Text("cpu")),
             ("compatible", Text("arm,armv8")),
-            // Aff0 of MPIDR_EL1 is the vCPU's index.
-            ("reg", Cells(&[index])),
+            // Of MPIDR_EL1; with one cell Aff3 is zero (`arm,cpus` binding).
+            ("reg", Cells(&[*affinity])),
             ("enable-method", Text("psci")),
         ];
-        leaf(fdt, &format!("cpu@{index:x}"), &cpu)?;
+        leaf(fdt, &format!("cpu@{affinity:x}"), &cpu)?;
     }
     fdt.end_node(cpus)
 }

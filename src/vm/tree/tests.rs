@@ -57,6 +57,19 @@ fn a_generated_tree_is_a_machine_that_the_hypervisor_itself_understands() {
 }
 
 #[test]
+fn cpus_have_the_affinities_of_the_description() {
+    let mut vm = vm(KERNEL, 64);
+    vm.cpus = 3;
+    vm.mpidr[..3].copy_from_slice(&[0x2, 0x100, 0x2_0301]);
+    let blob = made(&vm).unwrap();
+    let tree = Fdt::new(&blob).unwrap();
+    let cpus = tree.node("/cpus").unwrap();
+    let found = cpus.children().map(|cpu| (cpu.name(), cpu.property("reg").unwrap().u32()));
+    let wanted = [("cpu@2", Some(0x2)), ("cpu@100", Some(0x100)), ("cpu@20301", Some(0x2_0301))];
+    assert_eq!(found.collect::<Vec<_>>(), wanted);
+}
+
+#[test]
 fn chosen_says_what_the_plan_says() {
     let initrd = [0xaa; 0x1234];
     let bootargs = "console=ttyAMA0 ".repeat(100);

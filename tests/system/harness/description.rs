@@ -78,8 +78,12 @@ impl Vm {
 
     /// `affinity`: a mask for each vCPU, or one for all.
     pub fn affinity(self, masks: &[u32]) -> Self {
-        let bytes = masks.iter().flat_map(|mask| mask.to_be_bytes()).collect();
-        self.property("affinity", bytes)
+        self.cells("affinity", masks)
+    }
+
+    /// `mpidr`, and with it as many vCPUs.
+    pub fn mpidr(self, affinities: &[u32]) -> Self {
+        self.cpus(affinities.len() as u32).cells("mpidr", affinities)
     }
 
     /// `dedicated`.
@@ -90,6 +94,11 @@ impl Vm {
     /// A property of one cell.
     pub fn cell(self, name: &str, value: u32) -> Self {
         self.property(name, value.to_be_bytes().into())
+    }
+
+    /// A property of cells.
+    fn cells(self, name: &str, cells: &[u32]) -> Self {
+        self.property(name, cells.iter().flat_map(|cell| cell.to_be_bytes()).collect())
     }
 
     /// A property of one string.

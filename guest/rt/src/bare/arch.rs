@@ -90,7 +90,13 @@ pub fn current_el() -> u64 {
     mrs!(CurrentEL) >> 2 & 3
 }
 
-/// This CPU's number: affinity level 0 of MPIDR_EL1. The board numbers its CPUs so, up to 16.
+/// The affinity fields of this CPU's MPIDR_EL1: Aff3 in bits 39:32, Aff2 to Aff0 in 23:0.
+pub fn affinity() -> u64 {
+    mrs!(MPIDR_EL1) & 0xff_00ff_ffff
+}
+
+/// This CPU's number: its place among the CPUs of the device tree, by its affinity.
 pub fn cpu() -> usize {
-    (mrs!(MPIDR_EL1) & 0xf) as usize
+    let own = affinity();
+    (0..crate::head::MAX_CPUS).find(|&cpu| crate::smp::affinity(cpu) == own).unwrap_or(0)
 }

@@ -4,7 +4,7 @@
 //! its private ones (SGI 0–15, PPI 16–31), and a *CPU interface* in system registers, by which it
 //! takes an interrupt and says that it is done.
 
-use crate::{arch, mmio, mrs, msr};
+use crate::{arch, mmio, mrs, msr, smp};
 
 /// The distributor.
 pub const GICD: usize = 0x0800_0000;
@@ -120,7 +120,7 @@ pub fn set_priority(intid: u32, priority: u8) {
 
 /// Routes an SPI to a CPU.
 pub fn route(intid: u32, cpu: usize) {
-    mmio::write64(GICD + 0x6000 + 8 * intid as usize, cpu as u64);
+    mmio::write64(GICD + 0x6000 + 8 * intid as usize, smp::affinity(cpu));
 }
 
 /// Enables an interrupt, for this CPU.
@@ -153,9 +153,25 @@ pub fn end(intid: u32) {
     arch::isb();
 }
 
-/// Sends software interrupt `sgi` to the CPUs in a mask, bit n for CPU n.
+/// Sends software interrupt `sgi` to the CPUs in a mask, bit n for CPU n: one write for each
+/// cluster, the CPUs that have all but Aff0 in common.
 pub fn send_sgi(sgi: u32, cpus: u16) {
     arch::dsb(); // what it announces is visible before it
-    msr!(ICC_SGI1R_EL1, u64::from(sgi) << 24 | u64::from(cpus));
+    let mut left = cpus;
+    while left != 0 {
+        let cluster = smp::affinity(left.trailing_zeros() as usize) & !0xff;
+        let mut list = 0;
+        for cpu in (0..16).filter(|cpu| cpus >> cpu & 1 != 0) {
+            let affinity = smp::affinity(cpu);
+            if affinity & !0xff == cluster {
+                list |= 1 << (affinity & 0xf);
+                left &= !(1 << cpu);
+            }
+        }
+        // Aff3 in bits 55:48, Aff2 in 39:32, Aff1 in 23:16.
+        let aff = |level: u32| cluster >> level & 0xff;
+        let cluster = aff(32) << 48 | aff(16) << 32 | aff(8) << 16;
+        msr!(ICC_SGI1R_EL1, cluster | u64::from(sgi) << 24 | list);
+    }
     arch::isb();
 }

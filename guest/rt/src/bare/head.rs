@@ -4,11 +4,11 @@
 //! by which a boot loader knows where to put it. The loader enters at its first byte with the MMU
 //! off, interrupts masked and the device tree's address in x0.
 
-use crate::{arch, boot, mmu, psci};
+use crate::{arch, boot, mmu, psci, smp};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The most CPUs a guest can have: as many as the `virt` board numbers in MPIDR_EL1.Aff0.
+/// The most CPUs a guest can have: as many as there are in a cluster of the `virt` board.
 pub const MAX_CPUS: usize = 16;
 /// Size of each CPU's stack, in bytes.
 pub const STACK_SIZE: usize = 32 * 1024;
@@ -155,6 +155,7 @@ unsafe extern "Rust" {
 extern "C" fn primary(tree: usize, entry_el: u64) -> ! {
     ENTRY_EL.store(entry_el, Ordering::Relaxed);
     boot::set_tree(tree);
+    smp::learn_affinities();
     psci::choose_conduit();
     guest_main();
     psci::system_off()

@@ -1,10 +1,32 @@
 //! The other CPUs.
 
-use crate::{arch, head::MAX_CPUS, psci};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use crate::{arch, boot, head::MAX_CPUS, psci};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What each CPU is to run, as the address of a `fn(usize)`.
 static ENTRIES: [AtomicUsize; MAX_CPUS] = [const { AtomicUsize::new(0) }; MAX_CPUS];
+
+/// The CPUs' affinities.
+static AFFINITIES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+/// The affinity of CPU `cpu` in the layout of MPIDR_EL1, by the device tree; where that does not
+/// list the CPU, its number.
+pub fn affinity(cpu: usize) -> u64 {
+    AFFINITIES.get(cpu).map_or(cpu as u64, |affinity| affinity.load(Ordering::Relaxed))
+}
+
+/// Learns the affinities from the tree.
+pub(crate) fn learn_affinities() {
+    let listed = boot::cpus();
+    for (cpu, affinity) in AFFINITIES.iter().enumerate() {
+        let reg = boot::tree().filter(|_| cpu < listed).and_then(|tree| {
+            let node = tree.child(&["cpus"], "cpu@", cpu)?;
+            tree.property(&["cpus", node], "reg")
+        });
+        let number = |reg: &[u8]| reg.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        affinity.store(reg.map_or(cpu as u64, number), Ordering::Relaxed);
+    }
+}
 
 unsafe extern "C" {
     fn secondary_start();
@@ -23,7 +45,7 @@ pub fn start(cpu: usize, f: fn(usize)) -> i64 {
     };
     slot.store(f as *const () as usize, Ordering::Release);
     arch::dsb();
-    psci::cpu_on(cpu as u64, entry(), cpu as u64)
+    psci::cpu_on(affinity(cpu), entry(), cpu as u64)
 }
 
 /// The first Rust code of a CPU other than the first.

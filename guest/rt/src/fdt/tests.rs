@@ -88,6 +88,8 @@ fn counts_direct_children_only() {
     let tree = Tree::new(&blob).expect("a good tree");
     assert_eq!(tree.count(&["cpus"], "cpu@"), 2);
     assert_eq!(tree.count(&["chosen"], "cpu@"), 0);
+    assert_eq!(tree.child(&["cpus"], "cpu@", 1), Some("cpu@1"));
+    assert_eq!(tree.child(&["cpus"], "cpu@", 2), None);
 }
 
 #[test]

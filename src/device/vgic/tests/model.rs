@@ -68,16 +68,19 @@ pub struct Model {
     spis: Vec<Irq>,
     groups: [bool; 2],
     awake: Vec<bool>,
+    affinities: Vec<u32>,
 }
 
 impl Model {
-    pub fn new(vcpus: usize, spis: usize) -> Self {
+    pub fn new(affinities: &[u32], spis: usize) -> Self {
         let sgi_edge = |i| Irq { edge: i < 16, ..Irq::default() };
+        let spi = Irq { router: affinities[0].into(), ..Irq::default() };
         Self {
-            private: (0..vcpus).map(|_| (0..32).map(sgi_edge).collect()).collect(),
-            spis: std::vec![Irq::default(); spis],
+            private: affinities.iter().map(|_| (0..32).map(sgi_edge).collect()).collect(),
+            spis: std::vec![spi; spis],
             groups: [false; 2],
-            awake: std::vec![false; vcpus],
+            awake: std::vec![false; affinities.len()],
+            affinities: affinities.into(),
         }
     }
 
@@ -155,12 +158,22 @@ impl Model {
 
     /// The vCPU to which a value of IROUTER leads.
     fn target(&self, router: u64) -> Option<usize> {
-        let vcpu = if router & 1 << 31 != 0 {
-            self.awake.iter().position(|&a| a).unwrap_or(0)
-        } else {
-            router as usize
-        };
-        (vcpu < self.private.len()).then_some(vcpu)
+        if router & 1 << 31 != 0 {
+            return Some(self.awake.iter().position(|&a| a).unwrap_or(0));
+        }
+        self.affinities.iter().position(|&a| u64::from(a) == router)
+    }
+
+    /// A write of ICC_SGI1R_EL1 by `vcpu`.
+    pub fn sgi(&mut self, vcpu: usize, value: u64) {
+        for target in 0..self.private.len() {
+            let aff = |level: u32| u64::from(self.affinities[target]) >> (8 * level) & 0xff;
+            let same = [(1, 16), (2, 32), (3, 48)].map(|(n, at)| aff(n) == value >> at & 0xff);
+            let listed = same == [true; 3] && value & 1 << aff(0) != 0;
+            if if value >> 40 & 1 != 0 { target != vcpu } else { listed } {
+                self.private[target][(value >> 24 & 15) as usize].latch = true;
+            }
+        }
     }
 
     /// What the CPU interface of `vcpu` would be told of, with its priority.

@@ -31,11 +31,14 @@ fn ctlr_has_one_security_state_and_affinity_routing() {
 
 #[test]
 fn redistributors_tell_affinity_number_and_which_is_the_last() {
-    let (mut vgic, ci) = machine(3, 4);
-    for (frame, typer) in [(0, 0), (1, 1 << 32 | 1 << 8), (2, 2 << 32 | 2 << 8 | 1 << 4)] {
-        assert_eq!(redist(&mut vgic, &ci[0], frame, 8, 8), typer);
-        assert_eq!(redist(&mut vgic, &ci[0], frame, 8, 4), typer & 0xffff_ffff);
-        assert_eq!(redist(&mut vgic, &ci[0], frame, 12, 4), typer >> 32);
+    for affinities in [&PLAIN[..3], &ODD] {
+        let (mut vgic, ci) = machine_of(affinities, 4);
+        for (frame, rest) in [(0, 0), (1, 1 << 8), (2, 2 << 8 | 1 << 4)] {
+            let affinity = u64::from(affinities[frame]);
+            assert_eq!(redist(&mut vgic, &ci[0], frame, 8, 8), affinity << 32 | rest);
+            assert_eq!(redist(&mut vgic, &ci[0], frame, 8, 4), rest);
+            assert_eq!(redist(&mut vgic, &ci[0], frame, 12, 4), affinity);
+        }
     }
 }
 
@@ -45,18 +48,18 @@ fn what_never_changes_is_known_without_the_lock() {
     for frame in [Frame::Dist, Frame::Redist(0), Frame::Redist(2)] {
         for (offset, size) in [(4, 4), (8, 4), (8, 8), (4, 8), (0, 4), (12, 4), (4, 1)] {
             let read = vgic.read(0, frame, offset, size, &ci[0]).0;
-            if let Some(known) = typer(frame, offset, size, 3, 64) {
+            if let Some(known) = typer(frame, offset, size, &PLAIN[..3], 64) {
                 assert_eq!(known, read, "{frame:?} {offset:#x}");
             }
         }
     }
-    assert_eq!(typer(Frame::Dist, 4, 4, 3, 64), Some(1 << 24 | 9 << 19 | 2));
-    assert_eq!(typer(Frame::Redist(2), 8, 8, 3, 64), Some(2 << 32 | 2 << 8 | 1 << 4));
+    assert_eq!(typer(Frame::Dist, 4, 4, &ODD, 64), Some(1 << 24 | 9 << 19 | 2));
+    assert_eq!(typer(Frame::Redist(2), 8, 8, &ODD, 64), Some(0x2_0301 << 32 | 2 << 8 | 1 << 4));
 }
 
 #[test]
 fn the_most_spis_that_there_can_be_reach_their_vcpu() {
-    let mut vgic = Vgic::new(2, MAX_SPIS);
+    let mut vgic = Vgic::new(&PLAIN[..2], MAX_SPIS);
     let mut ci = Hardware::new(4);
     vgic.load(0, &mut ci);
     assert_eq!(read(&mut vgic, &ci, 0x4) & 31, 30);
@@ -241,7 +244,7 @@ proptest! {
             prop_assert!(ci.is_clear());
         }
         vgic.reset();
-        prop_assert_eq!(vgic, Vgic::new(vcpus, 64));
+        prop_assert_eq!(vgic, Vgic::new(&PLAIN[..vcpus], 64));
     }
 }
 

@@ -17,6 +17,39 @@ fn active_interrupt_ends_on_the_vcpu_that_took_it_whatever_its_route() {
 }
 
 #[test]
+fn what_is_pending_again_while_active_follows_its_route_of_then() {
+    let (mut vgic, mut ci) = machine(3, 4);
+    let _ = write(&mut vgic, &mut ci[0], 0xc08, 2 << 16);
+    let edge = |vgic: &mut Vgic| {
+        let _ = vgic.set_level(0, 40, false);
+        vgic.set_level(0, 40, true)
+    };
+    assert_eq!(edge(&mut vgic), Effects::of(0));
+    let _ = vgic.deliver(0, &mut ci[0]);
+    assert_eq!(ci[0].acknowledge(), Some(40));
+    // First the edge and then the route, and the other way round.
+    assert_eq!(edge(&mut vgic), Effects::of(0));
+    let _ = vgic.deliver(0, &mut ci[0]);
+    let _ = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1, &mut ci[0]);
+    assert_eq!(ci[1].acknowledge(), None, "it is still active");
+    ci[0].end(40);
+    assert_eq!(ci[0].peek(), None);
+    assert!(ci[0].maintenance(), "the end is reported");
+    assert_eq!(vgic.sync(0, &mut ci[0]), Effects::of(1));
+    let _ = vgic.deliver(1, &mut ci[1]);
+    assert_eq!(ci[1].acknowledge(), Some(40));
+    let _ = vgic.redist_write(0, 2, 0x14, 4, 0, &mut ci[0]);
+    let _ = vgic.dist_write(0, 0x6000 + 8 * 40, 8, 1 << 31, &mut ci[0]);
+    assert_eq!(edge(&mut vgic), Effects::of(1));
+    let _ = vgic.deliver(1, &mut ci[1]);
+    ci[1].end(40);
+    assert_eq!(ci[1].peek(), None);
+    assert_eq!(vgic.sync(1, &mut ci[1]), Effects::of(2));
+    let _ = vgic.deliver(2, &mut ci[2]);
+    assert_eq!(ci[2].acknowledge(), Some(40));
+}
+
+#[test]
 fn pending_spi_moves_with_its_route() {
     let (mut vgic, mut ci) = machine(2, 4);
     let _ = vgic.set_level(0, 40, true);
@@ -37,6 +70,21 @@ fn spi_routed_away_before_it_was_fetched_is_not_taken() {
     assert_eq!(ci[0].acknowledge(), None);
     let _ = vgic.deliver(1, &mut ci[1]);
     assert_eq!(ci[1].acknowledge(), Some(40));
+}
+
+#[test]
+fn routes_are_affinities() {
+    let (mut vgic, mut ci) = machine_of(&ODD, 4);
+    // Nobody has written IROUTER yet.
+    assert_eq!(vgic.dist_read(0, 0x6000 + 8 * 40, 8, &ci[0]).0, 0x2);
+    assert_eq!(vgic.set_level(0, 40, true), Effects::of(0));
+    for (router, target) in [(0x2_0301, 2), (0x1, 9), (0x100, 1), (1 << 32 | 0x100, 9), (0x2, 0)] {
+        let _ = vgic.deliver(0, &mut ci[0]);
+        let effects = vgic.dist_write(0, 0x6000 + 8 * 40, 8, router, &mut ci[0]);
+        assert_eq!(effects, Effects(1 << target & 0b110), "{router:#x}");
+        assert_eq!(vgic.dist_read(0, 0x6000 + 8 * 40, 8, &ci[0]).0, router);
+        assert_eq!(ci[0].peek().is_some(), target == 0);
+    }
 }
 
 #[test]

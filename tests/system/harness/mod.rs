@@ -5,7 +5,7 @@ mod description;
 mod outcome;
 mod runner;
 
-pub use case::Case;
+pub use case::{Case, Talk};
 pub use description::{Description, Vm};
 pub use mezzanine_tools::build::Profile;
 pub use outcome::{Failure, Outcome};

@@ -20,6 +20,12 @@ pub mod table;
 
 #[cfg(target_os = "none")]
 mod bare {
+    pub mod f01_id;
+    pub mod f02_pauth;
+    pub mod f03_pmu;
+    pub mod f04_debug;
+    pub mod f05_extensions;
+    pub mod f06_impdef;
     pub mod families;
     pub mod life;
     pub mod tools;

@@ -19,7 +19,9 @@ pub fn variants(outcome: &Outcome, name: &str) -> BTreeMap<String, String> {
 
 /// Runs the attack on the bare board and compares.
 pub fn compare(family: &Family, plan: &Plan, config: Config, here: &Outcome) -> Verdict {
-    let Bare::But(reasons) = plan.bare else { return Ok(()) };
+    if matches!(plan.bare, Bare::Not(_)) {
+        return Ok(());
+    }
     let words = format!("family={} auto {}", family.number, plan.words);
     let case = Case::bare(Config { smp: plan.vcpus, ..config }, "hostile").append(&words);
     // A board without what guests are not offered.
@@ -30,8 +32,15 @@ pub fn compare(family: &Family, plan: &Plan, config: Config, here: &Outcome) -> 
     let board = if config.smp == 1 { case.counting_instructions() } else { case }.run()?;
     board.expect_off()?;
     let (there, here_seen) = (variants(&board, ""), variants(here, "offender"));
-    let explained = |variant: &String| reasons.iter().any(|(start, _)| variant.starts_with(start));
-    let names = there.keys().chain(here_seen.keys()).filter(|variant| !explained(variant));
+    let explained = |variant: &str| match plan.bare {
+        Bare::Not(_) => true,
+        Bare::But(reasons) => reasons.iter().any(|(start, _)| variant.starts_with(start)),
+        Bare::Rule(rule) => {
+            let seen = |variants: &'_ BTreeMap<String, String>| variants.get(variant).cloned();
+            rule(variant, seen(&here_seen).as_deref(), seen(&there).as_deref())
+        }
+    };
+    let names = there.keys().chain(here_seen.keys()).filter(|one| !explained(one));
     let differs: Vec<String> = names
         .filter(|variant| there.get(*variant) != here_seen.get(*variant))
         .map(|variant| {

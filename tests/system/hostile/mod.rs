@@ -72,11 +72,16 @@ fn beside_victim(family: &Family, plan: &Plan, config: Config) -> Result<Outcome
     talk.say("o")?;
     talk.expect("INFO: offender: off")?;
     let outcome = end(talk, 1)?;
-    outcome.expect_pass("offender", plan.variants)?;
+    let tried = bare::variants(&outcome, "offender");
+    outcome.expect_no_line("offender", "FAIL")?;
+    if outcome.number("offender", "END", "failed")? != 0 || tried.len() < plan.variants {
+        let (tried, wanted) = (tried.len(), plan.variants);
+        return Err(outcome.failure(format!("{tried} variants tried, {wanted} wanted")));
+    }
     zeros(&outcome, "offender", 2)?;
     outcome.expect_status(0)?;
     shares(&outcome, config, plan.vcpus)?;
-    table::variants(family.number, bare::variants(&outcome, "offender").into_keys());
+    table::variants(family.number, tried.into_keys());
     if let Some(judge) = plan.judge {
         judge(&outcome, config)?;
     }

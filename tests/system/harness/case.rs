@@ -192,7 +192,7 @@ impl Talk {
                 return Ok(());
             }
             let heard = String::from_utf8_lossy(&self.session.raw).into_owned();
-            let ended = heard.contains("[mezzanine] machine off: status");
+            let ended = heard.contains("\n[mezzanine] machine off: status");
             if Instant::now() > self.deadline || ended || heard.contains(unless) {
                 return Err(Outcome::new(End::TimedOut, &self.session)
                     .failure(format!("waited for `{text}`")));

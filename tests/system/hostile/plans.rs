@@ -4,17 +4,22 @@ use crate::harness::{Config, Outcome, Verdict};
 
 /// How a family is run, and what is expected of it.
 pub struct Plan {
-    number: u32,
+    pub number: u32,
     /// vCPUs of the offender.
     pub vcpus: u32,
     /// More words for its boot arguments.
     pub words: &'static str,
+    /// Whether virtual time counts instructions, on one pCPU. It would stand still where none are
+    /// executed any more.
+    pub counted: bool,
     /// The least number of variants that are tried, so that one that skips its work does not.
     pub variants: usize,
     /// What ends the VM: its `variant=`, and what the hypervisor's line about it says.
     pub dooms: &'static [(&'static str, &'static [&'static str])],
     /// The bare board as the reference.
     pub bare: Bare,
+    /// More boots.
+    pub more: Option<fn(&Plan, Config) -> Verdict>,
     /// More that is to be said of what was printed.
     pub judge: Option<fn(&Outcome, Config) -> Verdict>,
 }
@@ -29,19 +34,21 @@ pub enum Bare {
     Rule(fn(&str, Option<&str>, Option<&str>) -> bool),
 }
 
-const PLAN: Plan = Plan {
+pub const PLAN: Plan = Plan {
     number: 0,
     vcpus: 1,
     words: "",
+    counted: true,
     variants: 1,
     dooms: &[],
     bare: Bare::But(&[]),
+    more: None,
     judge: None,
 };
 
 /// The plan of a family.
 pub fn find(number: u32) -> Option<&'static Plan> {
-    PLANS.iter().find(|plan| plan.number == number)
+    PLANS.iter().chain(&super::later::PLANS).find(|plan| plan.number == number)
 }
 
 /// ID registers show what the board's show, field by field, or less.

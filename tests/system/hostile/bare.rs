@@ -22,7 +22,7 @@ pub fn compare(family: &Family, plan: &Plan, config: Config, here: &Outcome) -> 
     if matches!(plan.bare, Bare::Not(_)) {
         return Ok(());
     }
-    let words = format!("family={} auto {}", family.number, plan.words);
+    let words = format!("{} auto", super::words(family, plan, config));
     let case = Case::bare(Config { smp: plan.vcpus, ..config }, "hostile").append(&words);
     // A board without what guests are not offered.
     let case = case.cpu_properties(match config.cpu {

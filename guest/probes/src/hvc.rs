@@ -2,7 +2,6 @@
 //! but the result's changes.
 
 use crate::check;
-use core::arch::asm;
 use guest_rt::{head, psci};
 
 /// Calls with a pattern in x1 to x17 and gives back all of x0 to x17.
@@ -13,7 +12,7 @@ macro_rules! call {
         x[0] = u64::from($function);
         // SAFETY: x0 to x17 are all that a call may change, and all are outputs.
         unsafe {
-            asm!($instruction,
+            core::arch::asm!($instruction,
                 inout("x0") x[0], inout("x1") x[1], inout("x2") x[2], inout("x3") x[3],
                 inout("x4") x[4], inout("x5") x[5], inout("x6") x[6], inout("x7") x[7],
                 inout("x8") x[8], inout("x9") x[9], inout("x10") x[10], inout("x11") x[11],

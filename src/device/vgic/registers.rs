@@ -317,8 +317,9 @@ impl Vgic {
                 bank.moved &= !changed;
             }
             ISACTIVER => {
-                // An SPI becomes active on the vCPU to which it is routed.
-                for i in Bits(changed & !bank.in_lr) {
+                // An SPI becomes active on the vCPU to which it is routed. One that is active has
+                // its vCPU and the priority that this runs at.
+                for i in Bits(changed & !(bank.in_lr | bank.active)) {
                     let target = bank.target(i, any);
                     bank.holder[i & 31] = if target < vcpus { target } else { vcpu } as u8;
                     bank.running[i & 31] = bank.priority[i & 31];

@@ -299,6 +299,23 @@ fn eoi_mode_1_deactivates_in_any_order_beyond_the_list_registers() {
 }
 
 #[test]
+fn eoi_mode_1_with_ends_counted_all_the_same_is_no_storm() {
+    let (mut vgic, mut ci) = machine(1, 1);
+    ci[0].vmcr |= lr::VMCR_VEOIM;
+    for i in [1, 0] {
+        let _ = sgi(&mut vgic, &mut ci[0], i, 1);
+        assert_eq!(ci[0].acknowledge(), Some(i as u32));
+        ci[0].end(i as u32);
+        settle(&mut vgic, 0, &mut ci[0]);
+    }
+    let counted = ci[0].hcr() + (1 << lr::HCR_EOICOUNT_SHIFT);
+    ci[0].set_hcr(counted);
+    settle(&mut vgic, 0, &mut ci[0]);
+    assert!(!ci[0].maintenance());
+    assert_eq!(vgic.redist_read(0, 0, 0x1_0300, 4, &ci[0]).0, 0b11);
+}
+
+#[test]
 fn interrupt_made_active_by_register_is_deactivated_like_any_other() {
     let (mut vgic, mut ci) = machine(1, 4);
     ci[0].vmcr |= lr::VMCR_VEOIM;
@@ -341,6 +358,18 @@ fn priority_written_while_active_does_not_hinder_the_end() {
     let _ = sgi(&mut vgic, &mut ci[0], 3, 1);
     assert_eq!(ci[0].acknowledge(), Some(3));
     prioritise(&mut vgic, &mut ci[0], 3, 0x80);
+    ci[0].end(3);
+    settle(&mut vgic, 0, &mut ci[0]);
+    assert_eq!(ci[0].occupied(), 0);
+}
+
+#[test]
+fn priority_written_and_made_active_once_more_does_not_hinder_the_end() {
+    let (mut vgic, mut ci) = machine(1, 4);
+    let _ = sgi(&mut vgic, &mut ci[0], 3, 1);
+    assert_eq!(ci[0].acknowledge(), Some(3));
+    prioritise(&mut vgic, &mut ci[0], 3, 0x80);
+    let _ = vgic.redist_write(0, 0, 0x1_0300, 4, 1 << 3, &mut ci[0]);
     ci[0].end(3);
     settle(&mut vgic, 0, &mut ci[0]);
     assert_eq!(ci[0].occupied(), 0);

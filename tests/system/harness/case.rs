@@ -185,17 +185,16 @@ impl Talk {
 
     /// Waits until the console has said this, now or before, but not the other thing.
     pub fn said(&mut self, text: &str, unless: &str) -> Result<(), Failure> {
-        // The wait is cut in pieces: who never says it may have ended.
+        // In steps: who is to say it may have ended.
         loop {
             let soon = (Instant::now() + Duration::from_secs(2)).min(self.deadline);
             if self.session.wait_for(text, 0, soon).is_some() {
                 return Ok(());
             }
-            let heard = String::from_utf8_lossy(&self.session.raw).into_owned();
+            let heard = String::from_utf8_lossy(&self.session.raw);
             let ended = heard.contains("\n[mezzanine] machine off: status");
-            if Instant::now() > self.deadline || ended || heard.contains(unless) {
-                return Err(Outcome::new(End::TimedOut, &self.session)
-                    .failure(format!("waited for `{text}`")));
+            if Instant::now() >= self.deadline || ended || heard.contains(unless) {
+                return Err(self.so_far().failure(format!("waited for `{text}`")));
             }
         }
     }

@@ -22,20 +22,15 @@ pub fn compare(family: &Family, plan: &Plan, config: Config, here: &Outcome) -> 
     if matches!(plan.bare, Bare::Not(_)) {
         return Ok(());
     }
-    let words = format!("family={} auto {}", family.number, plan.words);
+    let words = format!("{} auto", super::words(family, plan, config));
     let case = Case::bare(Config { smp: plan.vcpus, ..config }, "hostile").append(&words);
     // A board without what guests are not offered.
     let case = case.cpu_properties(match config.cpu {
         Cpu::Max => ",pmu=off,sve=off,sme=off",
         _ => ",pmu=off",
     });
-    // QEMU gives each CPU a long turn when it counts.
-    let board = if config.smp == 1 && plan.counted && plan.vcpus == 1 {
-        case.counting_instructions()
-    } else {
-        case
-    }
-    .run()?;
+    let counted = config.smp == 1 && plan.counted;
+    let board = if counted { case.counting_instructions() } else { case }.run()?;
     board.expect_off()?;
     let (there, here_seen) = (variants(&board, ""), variants(here, "offender"));
     let explained = |variant: &str| match plan.bare {

@@ -56,6 +56,12 @@ fn machine(config: Config, plan: &Plan) -> Case {
     if config.smp == 1 && plan.counted { case.counting_instructions() } else { case }
 }
 
+/// The offender's boot arguments. `counted`: what takes no time on this host takes none there.
+fn words(family: &Family, plan: &Plan, config: Config) -> String {
+    let counted = if config.smp == 1 && plan.counted { "counted" } else { "" };
+    format!("family={} {counted} {}", family.number, plan.words)
+}
+
 fn victim() -> Vm {
     Vm::new("victim").kernel("victim").bootargs("seed=7")
 }
@@ -63,7 +69,7 @@ fn victim() -> Vm {
 /// The offender attacks, fills its memory and resets itself, and is switched off.
 fn beside_victim(family: &Family, plan: &Plan, config: Config) -> Result<Outcome, Failure> {
     let offender = Vm::new("offender").kernel("hostile").cpus(plan.vcpus);
-    let offender = offender.bootargs(&format!("family={} {}", family.number, plan.words));
+    let offender = offender.bootargs(&words(family, plan, config));
     let mut talk = machine(config, plan).vm(offender).vm(victim()).start()?;
     const STOPPED: &str = "ERROR: offender";
     talk.expect("[offender] ZEROS ")?;
@@ -98,10 +104,11 @@ fn doom(family: &Family, plan: &Plan, config: Config) -> Verdict {
     let mut case = machine(config, plan);
     for (variant, _) in plan.dooms {
         let vm = Vm::new(variant).kernel("hostile").cpus(plan.vcpus).memory(8);
-        let words = format!("family={} variant={variant} auto {}", family.number, plan.words);
-        case = case.vm(vm.bootargs(&words));
+        let words = words(family, plan, config);
+        case = case.vm(vm.bootargs(&format!("{words} variant={variant} auto")));
     }
     let mut talk = case.vm(victim()).start()?;
+    talk.said("[victim] BEAT n=1 ", "\0")?;
     for (variant, line) in plan.dooms {
         for part in *line {
             talk.said(part, &format!("[{variant}] END "))?;
@@ -153,26 +160,25 @@ fn zeros(outcome: &Outcome, name: &str, lives: usize) -> Verdict {
 }
 
 /// On one pCPU the victim had its share in each tenth of a second, whatever the others did, and no
-/// tick was later than all the others' slices together.
+/// tick was later than a slice of each of them. (In a debug build what EL2 does at a stretch takes
+/// tens of milliseconds.)
 fn shares(outcome: &Outcome, config: Config, plan: &Plan) -> Verdict {
     let vcpus = plan.vcpus;
-    if config.smp != 1 || !plan.counted {
+    if config.smp != 1 || !plan.counted || config.profile == Profile::Debug {
         return Ok(());
     }
-    let fair = 1000 / (u64::from(vcpus) + 1);
+    // The job that makes a VM's memory anew has slices as well.
+    let others = u64::from(vcpus) + 1;
+    let (fair, late) = (1000 / others, 20_000 * others);
     for line in outcome.lines("victim").filter(|line| line.starts_with("BEAT ")) {
         let number = |key| {
             let field = line.split_whitespace().find_map(|word| word.strip_prefix(key));
             field.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
         };
-        // The first has the start of the victim's own caches and of its neighbours in it.
-        if number("n=") > 1 && number("share=") < fair * 7 / 10 {
-            return Err(outcome.failure(format!("a share of {fair} wanted: {line}")));
-        }
-        // Who has slept may be two slices behind, and has one more. In a debug build it is longer.
-        let late = 36_000 * u64::from(vcpus);
-        if config.profile == Profile::Release && number("late=") > late {
-            return Err(outcome.failure(format!("a tick later than {late} us: {line}")));
+        // The first has the start of the neighbours in it.
+        if number("n=") > 1 && number("share=") < fair * 7 / 10 || number("late=") > late {
+            let wanted = format!("a share of {fair} and {late} us wanted");
+            return Err(outcome.failure(format!("{wanted}: {line}")));
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! What came of each family, summed up in a table.
 
+use super::plans::{self, Bare};
 use hostile::table::FAMILIES;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -57,6 +58,9 @@ pub fn print() {
         let what = format!("{}: {}", family.name, family.title);
         let (variants, machines) = (record.variants.len(), record.machines);
         println!("{:>2}  {what:<76} {variants:>8} {machines:>8}  {outcome}", family.number);
+        if let Some(Bare::Not(why)) = plans::find(family.number).map(|plan| &plan.bare) {
+            println!("      not tried on the bare board: {why}");
+        }
         for (variant, line) in &record.stopped {
             println!("      {variant}: {line}");
         }

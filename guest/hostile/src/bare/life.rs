@@ -4,7 +4,8 @@
 //! arguments nobody is at the keyboard, and it attacks and ends.
 
 use crate::{families, tools};
-use guest_rt::{arch, boot, gic, println, psci, timer, uart};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
+use guest_rt::{arch, boot, gic, mmio, println, psci, timer, uart};
 use probes::{check, irq};
 
 /// What a predecessor leaves in all memory.
@@ -15,6 +16,10 @@ pub fn run() {
     look();
     irq::init();
     if boot::has("auto") {
+        if !tools::doom().is_empty() {
+            // Until the neighbour is there.
+            timer::delay_ms(120);
+        }
         return attack();
     }
     loop {
@@ -22,11 +27,30 @@ pub fn run() {
             b'a' => attack(),
             b'r' => {
                 fill();
-                psci::system_reset();
+                reset();
             }
             b'o' => return,
             _ => {}
         }
+    }
+}
+
+/// Who resets the machine in the place of this CPU, when this is set.
+static BY_PEER: AtomicPtr<AtomicBool> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Another CPU resets the machine, when `now` is true.
+pub fn reset_by_peer(now: &'static AtomicBool) {
+    BY_PEER.store(core::ptr::from_ref(now).cast_mut(), SeqCst);
+}
+
+fn reset() -> ! {
+    // SAFETY: null, or what `reset_by_peer` was given.
+    match unsafe { BY_PEER.load(SeqCst).as_ref() } {
+        None => psci::system_reset(),
+        Some(now) => now.store(true, SeqCst),
+    }
+    loop {
+        arch::spin();
     }
 }
 
@@ -37,7 +61,15 @@ fn attack() {
 
 /// Sleeps until there is a key. An attack may have left the interrupt controller in any state.
 fn key() -> u8 {
+    arch::irq_disable();
     gic::init_distributor();
+    let frame = gic::redistributor() + gic::SGI_FRAME;
+    for clear in [gic::ICENABLER, gic::ICPENDR, gic::ICACTIVER] {
+        mmio::write32(frame + clear, !0);
+        for n in 1..=gic::last_spi_register() {
+            mmio::write32(gic::GICD + clear + 4 * n, !0);
+        }
+    }
     gic::init_cpu();
     irq::unhook();
     irq::restore_handler();

@@ -189,3 +189,36 @@ pub fn execute(instructions: &[u32], x: [u64; 4]) -> ([u64; 4], Option<Fault>) {
     });
     ([x0, x1, x2, x3], fault)
 }
+
+/// Memory in which each word is known.
+pub struct Pattern {
+    start: u64,
+    pages: u64,
+}
+
+impl Pattern {
+    fn word(address: u64) -> u64 {
+        mix(address)
+    }
+
+    /// Fills so many pages, which must be RAM that nobody uses.
+    pub fn new(start: u64, pages: u64) -> Self {
+        let pattern = Pattern { start, pages };
+        for address in pattern.words() {
+            // SAFETY: as the caller says.
+            unsafe { (address as *mut u64).write_volatile(Self::word(address)) };
+        }
+        pattern
+    }
+
+    fn words(&self) -> impl Iterator<Item = u64> + use<> {
+        (self.start..self.start + 4096 * self.pages).step_by(8)
+    }
+
+    /// How many words have changed.
+    pub fn wrong(&self) -> usize {
+        // SAFETY: RAM.
+        let read = |address: u64| unsafe { (address as *const u64).read_volatile() };
+        self.words().filter(|&address| read(address) != Self::word(address)).count()
+    }
+}

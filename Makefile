@@ -27,7 +27,7 @@ TOOLS := cargo run --quiet --package mezzanine-tools --
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test test-all bench bench-accept panics-accept debug gdb doctor vms run-bare \
-	guests fmt lint clean setup marks
+	guests fmt lint clean setup marks hostile
 
 help: ## list the verbs
 	@echo 'Mezzanine, a bare-metal hypervisor for AArch64.  make <verb> [VARIABLE=value]'
@@ -68,6 +68,9 @@ test: setup ## every check that CI makes
 
 test-all: setup ## the same with every CPU model, number of pCPUs and profile
 	@$(TOOLS) test --all
+
+hostile: setup ## run the hostile guests on every machine; print what came of each family
+	@$(TOOLS) hostile
 
 bench: setup ## count the instructions of each operation, beside other hypervisors'
 	@$(TOOLS) bench

@@ -28,8 +28,9 @@ fn main() {
     // The erratum of Cortex-A53: other bare targets of rustc ask for it by themselves.
     println!("cargo::rustc-link-arg-bins=--fix-cortex-a53-843419");
 
-    let guests = root.join("guest");
-    println!("cargo::rerun-if-changed={}", guests.display());
+    for part in [GUEST, "rt"] {
+        println!("cargo::rerun-if-changed={}", root.join("guest").join(part).display());
+    }
     let out = PathBuf::from(variable("OUT_DIR"));
     let image = out.join("benos.img");
     build_guest(&root, &out, &image);

@@ -242,8 +242,9 @@ fn not_emulated(guest: &mut Guest, esr: Esr) -> Next {
     if why.is_translation() && guest.vm.is_mapped(ipa) {
         return Next::Resume;
     }
-    if abort.cache_maintenance() {
-        // By address, where no memory is: there is nothing to maintain (as KVM sees it too).
+    if abort.cache_maintenance() && !abort.stage1_walk() {
+        // By address, where no memory is: there is nothing to maintain (as KVM sees it too). CM is
+        // set for AT as well, which stage 2 can only refuse on the walk: PAR_EL1 has no result.
         guest.skip(esr);
         return Next::Resume;
     }

@@ -262,27 +262,27 @@ impl Guest {
         if self.state.timer.deadline().is_some() {
             self.physical_timer_changed();
         } else {
-            self.arm();
+            self.arm(None);
         }
     }
 
     /// The guest has written a register of its physical timer: the line follows at once, and goes
     /// down too.
     pub fn physical_timer_changed(&mut self) {
-        let level = self.state.timer.output(timer::now());
+        let now = timer::now();
+        let level = self.state.timer.output(now);
         let mut vgic = self.vm.vgic.lock();
         let effects = vgic.set_level(self.vcpu.index, PHYSICAL_TIMER_INTID, level);
         let more = vgic.deliver(self.vcpu.index, &mut self.lrs);
         drop(vgic);
         self.notify((effects | more).without(self.vcpu.index));
-        self.arm();
+        // A line that is up has nothing to wait for: the guest changes it by a trap. What has come
+        // due since `now` was read fires at once.
+        self.arm(self.state.timer.deadline().filter(|at| *at > now));
     }
 
-    /// Arms the host's timer for the first of: end of slice, others' deadlines, the guest's
-    /// physical timer.
-    pub fn arm(&self) {
-        // A line that is up already has nothing to wait for: the guest changes it by a trap.
-        let own = self.state.timer.deadline().filter(|at| *at > timer::now());
+    /// Arms the host's timer for the first of: end of slice, others' deadlines, `own`.
+    pub fn arm(&self, own: Option<u64>) {
         timer::arm(earliest(earliest(self.slice_end, self.next_event), own));
     }
 

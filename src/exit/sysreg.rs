@@ -2,6 +2,7 @@
 
 use super::esr::{Esr, SysReg, SysRegAccess, reg};
 use super::guest::{Guest, Next};
+use super::inject::Exception;
 use super::maintenance;
 use crate::device::vgic::SgiRegister;
 use crate::el2::features::id_register;
@@ -40,6 +41,10 @@ pub fn access(guest: &mut Guest, esr: Esr) -> Next {
         Answer::Value(value) => guest.state.frame.set_gpr(access.rt(), value),
         Answer::Done => {}
         Answer::Wait => return guest.leave(Reason::Block { deadline: None }),
+        // FEAT_IDST: in the ID space that is told by EC 0x18 (ID_AA64MMFR2_EL1.IDS).
+        Answer::Undefined if register.is_id() && id_register(7, 2) >> 36 & 0xf != 0 => {
+            return guest.inject(Exception::reflect(esr, 0));
+        }
         Answer::Undefined => return guest.undefined(),
     }
     guest.skip(esr);

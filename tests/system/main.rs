@@ -3,7 +3,7 @@
 //! Each file beside this one is an area; a test is a function from a machine (CPU model, number
 //! of pCPUs, profile) to a verdict. `cargo test --test system -- NAME` runs those whose name
 //! contains `NAME`; `--all` takes the full product of machines instead of the pairwise choice,
-//! `--list` shows what there is.
+//! `--list` shows what there is, `--table` sums the hostile guests up.
 
 mod bare;
 mod boot;
@@ -16,6 +16,7 @@ mod exits;
 mod gdb;
 mod gic;
 mod harness;
+mod hostile;
 mod machines;
 mod paused;
 mod probes;
@@ -44,6 +45,11 @@ fn main() -> ExitCode {
         gic::tests(),
         bare::tests(),
         real::tests(),
+        hostile::tests(),
     ];
-    harness::main(&areas.into_iter().flatten().collect::<Vec<_>>())
+    let code = harness::main(&areas.into_iter().flatten().collect::<Vec<_>>());
+    if std::env::args().any(|argument| argument == "--table") {
+        hostile::table::print();
+    }
+    code
 }

@@ -14,6 +14,12 @@ program!(unaligned: "ldr x1, [x0]");
 
 /// The probe.
 pub fn run() {
+    checks();
+    check::end();
+}
+
+/// Its checks alone.
+pub fn checks() {
     head::init();
     // EC 0x22: FAR and ELR are the misaligned address.
     let target = run as *const () as u64 + 2;
@@ -70,5 +76,4 @@ pub fn run() {
         unsafe { asm!("ldxr {0}, [{1}]", "clrex", out(reg) _, in(reg) address) }
     });
     check::equal("align.exclusive", fault.map(|f| (f.esr, f.far)), Some((0x9600_0021, address)));
-    check::end();
 }

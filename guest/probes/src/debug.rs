@@ -18,6 +18,12 @@ program!(load: "nop", "ldr x1, [x0]");
 
 /// The probe.
 pub fn run() {
+    checks();
+    check::end();
+}
+
+/// Its checks alone.
+pub fn checks() {
     head::init();
     let mut at = 0_u64;
     let fault = expect_fault(|| {
@@ -30,7 +36,6 @@ pub fn run() {
     single_step();
     breakpoint();
     watchpoint();
-    check::end();
 }
 
 fn os_lock() {

@@ -39,6 +39,12 @@ program!(jump: "br x0");
 
 /// The probe.
 pub fn run() {
+    checks();
+    check::end();
+}
+
+/// Its checks alone.
+pub fn checks() {
     head::init();
     let normal = mmu::NORMAL | mmu::SHARED | mmu::ACCESSED;
     mmu::map_gib(EXECUTABLE, 0, normal);
@@ -67,5 +73,4 @@ pub fn run() {
     // Stage 1 alone: never-execute memory gives a permission fault, level 1 here.
     let fault = go(uart::BASE as u64);
     check::equal("iabort.never-execute", fault.map_or(0, |f| f.esr), 0x8600_000d);
-    check::end();
 }

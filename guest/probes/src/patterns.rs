@@ -12,15 +12,17 @@ use core::arch::naked_asm;
 use guest_rt::{arch, boot, gic, head, mmu, mrs, msr, println, timer};
 
 /// How the CPU is given away, or not.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
-enum Pause {
+pub enum Pause {
     /// WFI, with the timer due soon.
     Sleep,
     /// HVC with an unknown function.
     Call,
     /// A loop of some thousand instructions.
     Compute,
+    /// WFI, until what the caller has armed.
+    Doze,
 }
 
 /// Fills x2 to x30 from `registers`, pauses, and stores them there again; so with the flags.
@@ -127,8 +129,11 @@ macro_rules! declare {
 }
 system_registers!(declare);
 
-struct Failures {
-    count: u64,
+/// How many registers were not as they had been left.
+#[derive(Debug, Default)]
+pub struct Failures {
+    /// So many.
+    pub count: u64,
 }
 
 impl Failures {
@@ -142,6 +147,12 @@ impl Failures {
 
 /// The probe.
 pub fn run() {
+    checks();
+    check::end();
+}
+
+/// Its checks alone.
+pub fn checks() {
     head::init();
     gic::init_distributor();
     gic::init_cpu();
@@ -152,7 +163,7 @@ pub fn run() {
     let seed = boot::number("seed").unwrap_or(1);
     let loops = boot::number("loops").unwrap_or(1000);
     let start = timer::now();
-    let mut failures = Failures { count: 0 };
+    let mut failures = Failures::default();
     for n in 0..loops {
         let pause = match n % 8 {
             1 => Pause::Call,
@@ -167,10 +178,10 @@ pub fn run() {
         timer::now()
     );
     check::equal("patterns", failures.count, 0);
-    check::end();
 }
 
-fn once(seed: u64, pause: Pause, failures: &mut Failures) {
+/// Fills all registers, pauses with IRQs masked, and notes which are not what they were.
+pub fn once(seed: u64, pause: Pause, failures: &mut Failures) {
     let vectors = vector_pattern(seed);
     let (fpcr, fpsr) = (mix(seed) & 0x07c0_0000, mix(seed + 1) & 0x0800_009f);
     let mut registers: [u64; 32] = core::array::from_fn(|n| mix(seed ^ (100 + n as u64)));
@@ -191,14 +202,16 @@ fn once(seed: u64, pause: Pause, failures: &mut Failures) {
     msr!(ICC_PMR_EL1, 0x80 | seed & 0x70);
     let others = [mrs!(MAIR_EL1), mrs!(ICC_PMR_EL1)];
 
-    hold(&mut registers, pause);
+    hold(&mut registers, if pause == Pause::Doze { Pause::Sleep } else { pause });
 
     let mut seen = Vectors([0; 32]);
     store_vectors(&mut seen);
     let control = fp_control();
     let system_after = read_system();
     let others_after = [mrs!(MAIR_EL1), mrs!(ICC_PMR_EL1)];
-    timer::disarm();
+    if pause == Pause::Sleep {
+        timer::disarm();
+    }
     msr!(MDSCR_EL1, 0);
 
     for n in 2..32 {

@@ -80,6 +80,12 @@ fn rewrite(_: usize) {
 
 /// The probe.
 pub fn run() {
+    checks();
+    check::end();
+}
+
+/// Its checks alone.
+pub fn checks() {
     head::init();
     let ram = mmu::RAM & !mmu::NO_EXECUTE_EL1;
     mmu::map_gib(ALIAS, 0x4000_0000, ram);
@@ -89,8 +95,7 @@ pub fn run() {
     // SAFETY: as above, for the first variant.
     unsafe { asm!("dc cvau, {0}", "dsb ish", "ic ivau, {0}", "dsb ish", "isb", in(reg) address) };
     if smp::start(1, rewrite) != psci::SUCCESS {
-        check::failed("rewrite.start", "no second CPU", "one");
-        return check::end();
+        return check::failed("rewrite.start", "no second CPU", "one");
     }
     let times = boot::number("n").unwrap_or(20_000);
     let mut seen = [0_u64; 9];
@@ -111,7 +116,6 @@ pub fn run() {
     while psci::affinity_info(1) != 1 {
         arch::spin();
     }
-    check::end();
 }
 
 /// Executes the instruction once. `Err` with the states before and after if no variant does that.

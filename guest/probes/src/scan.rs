@@ -13,14 +13,15 @@
 use crate::check;
 use crate::state::mix;
 use core::arch::{asm, global_asm};
-use guest_rt::vectors::expect_fault;
+use guest_rt::vectors::{Fault, expect_fault};
 use guest_rt::{arch, boot, head, mmu, msr, println, timer};
 
 /// An encoding: op0 (1 bit: 2 or 3), op1 (3), CRn (4), CRm (4), op2 (3).
-type Encoding = usize;
+pub type Encoding = usize;
 const ENCODINGS: Encoding = 1 << 15;
 
-const fn encoding(op0: usize, op1: usize, crn: usize, crm: usize, op2: usize) -> Encoding {
+/// The encoding with these fields.
+pub const fn encoding(op0: usize, op1: usize, crn: usize, crm: usize, op2: usize) -> Encoding {
     (op0 & 1) << 14 | op1 << 11 | crn << 7 | crm << 3 | op2
 }
 
@@ -69,6 +70,17 @@ fn write(n: Encoding, value: u64) {
         let function = (&raw const scan_writes).cast::<u64>().add(n);
         asm!("blr {f}", f = in(reg) function, in("x0") value, out("x30") _);
     }
+}
+
+/// Reads a register, if that raises no exception.
+pub fn try_read(n: Encoding) -> Result<u64, Fault> {
+    let mut value = 0;
+    expect_fault(|| value = read(n)).map_or(Ok(value), Err)
+}
+
+/// Writes a register, if that raises no exception.
+pub fn try_write(n: Encoding, value: u64) -> Result<(), Fault> {
+    expect_fault(|| write(n, value)).map_or(Ok(()), Err)
 }
 
 /// The bits of a register that may have any value while this program runs; 0 for one that is left
@@ -260,7 +272,7 @@ fn fields(n: Encoding) -> (usize, usize, usize, usize, usize) {
 }
 
 /// An encoding as the assembler writes it.
-struct Name(Encoding);
+pub struct Name(pub Encoding);
 
 impl core::fmt::Display for Name {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

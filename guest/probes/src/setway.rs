@@ -26,6 +26,12 @@ fn by_set_way(n: u64) {
 
 /// The probe.
 pub fn run() {
+    checks();
+    check::end();
+}
+
+/// Its checks alone.
+pub fn checks() {
     head::init();
     let pattern = &raw mut PATTERN;
     // SAFETY: one CPU, and nobody else knows it.
@@ -59,5 +65,4 @@ pub fn run() {
     let whole =
         unsafe { (*pattern).iter().enumerate().all(|(n, word)| *word == n as u64 * 0x9e37) };
     check::that("setway.memory", whole, "what was written before");
-    check::end();
 }

@@ -20,6 +20,19 @@ const OFF: i64 = 1;
 
 /// The probe.
 pub fn run() {
+    checks();
+    check::end();
+    if boot::cpus() > 1 {
+        wait_until_off(1);
+        smp::start(1, |_| psci::system_off());
+        loop {
+            arch::spin();
+        }
+    }
+}
+
+/// Its checks alone.
+pub fn checks() {
     irq::init();
     let cpus = boot::cpus().min(4);
     suspend();
@@ -33,14 +46,6 @@ pub fn run() {
         race(cpus, boot::number("rounds").unwrap_or(50));
     } else {
         check::skipped("smp.race", "it takes three CPUs");
-    }
-    check::end();
-    if cpus > 1 {
-        wait_until_off(1);
-        smp::start(1, |_| psci::system_off());
-        loop {
-            arch::spin();
-        }
     }
 }
 

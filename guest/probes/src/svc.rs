@@ -19,6 +19,12 @@ fn note(frame: &mut Frame) -> bool {
 
 /// The probe.
 pub fn run() {
+    checks();
+    check::end();
+}
+
+/// Its checks alone.
+pub fn checks() {
     head::init();
     let frame = user::run(call_at_el0, 77);
     let behind = call_at_el0 as *const () as u64 + 8;
@@ -29,7 +35,6 @@ pub fn run() {
     );
     check::equal("svc.el0-spsr", frame.spsr & 0x1f, 0);
     from_el1();
-    check::end();
 }
 
 fn from_el1() {

@@ -102,7 +102,7 @@ pub fn publish(built: &Built) -> Result<Built> {
 pub fn guests() -> Result<Vec<String>> {
     let mut cargo = cargo();
     cargo.args(["build", "--release", "--target", BARE, "--bins"]);
-    for package in ["benos", "probes"] {
+    for package in ["benos", "hostile", "probes"] {
         if root().join("guest").join(package).is_dir() {
             cargo.args(["--package", package]);
         }

@@ -65,6 +65,18 @@ pub fn lint() -> Result<i32> {
     Ok(0)
 }
 
+/// `make hostile`: the hostile guests on every machine, and a table of what came of each family.
+pub fn hostile() -> Result<i32> {
+    let mut cargo = build::cargo();
+    cargo.args(["test", "--quiet", "--package", "mezzanine", "--test", "system"]);
+    let status = cargo.args(["--", "hostile/", "--all", "--table"]).status();
+    let status = status.map_err(|error| Error::Failed {
+        what: "running the hostile guests".into(),
+        how: error.to_string(),
+    })?;
+    Ok(i32::from(!status.success()))
+}
+
 const LINTS: [&[&str]; 3] = [
     &["fmt", "--all", "--check"],
     &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-Dwarnings"],
@@ -79,6 +91,8 @@ const LINTS: [&[&str]; 3] = [
         "guest-rt",
         "-p",
         "benos",
+        "-p",
+        "hostile",
         "-p",
         "probes",
         "-p",

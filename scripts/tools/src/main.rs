@@ -25,6 +25,7 @@ usage: mezzanine-tools VERB
   debug             the same, stopped until gdb attaches
   run-bare          boot the guest benos in QEMU without the hypervisor
   test [--all]      every check that CI makes
+  hostile           the hostile guests alone, with a table of what came of each family
   lint              rustfmt and clippy alone
   bench [--accept]  count the instructions of each operation; keep the figures
   marks [GUEST…]    count what real guests take up to a line that they print
@@ -80,6 +81,7 @@ fn dispatch(arguments: &[&str]) -> Result<i32> {
         ["run-bare"] => run_bare(),
         ["test"] => check::all(false),
         ["test", "--all"] => check::all(true),
+        ["hostile"] => check::hostile(),
         ["lint"] => check::lint(),
         ["bench"] => bench::compare().map(|good| i32::from(!good)),
         ["bench", "--accept"] => bench::accept().map(|()| 0),

@@ -156,14 +156,17 @@ impl Session {
     /// Waits until the console has said `text` after the first `from` bytes of it; returns where
     /// in the output it ends, or `None` when QEMU ended or time was up before.
     pub fn wait_for(&mut self, text: &str, from: usize, deadline: Instant) -> Option<usize> {
+        let length = text.len().max(1);
+        let mut from = from;
         loop {
             let heard = self.raw.get(from..).unwrap_or_default();
-            let found =
-                heard.windows(text.len().max(1)).position(|window| window == text.as_bytes());
+            let found = heard.windows(length).position(|window| window == text.as_bytes());
             if let Some(at) = found {
                 return Some(from + at + text.len());
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            // What was looked through is not looked through again.
+            from = from.max((self.raw.len() + 1).saturating_sub(length));
+            let left = deadline.checked_duration_since(Instant::now())?;
             let chunk = self.output.recv_timeout(left).ok()?;
             self.take(chunk);
         }
@@ -177,7 +180,12 @@ impl Session {
             let left = until.map_or(Duration::from_secs(3600), |until: Instant| {
                 until.saturating_duration_since(Instant::now())
             });
-            match self.output.recv_timeout(left) {
+            // One that never stops talking is over time, too.
+            let received = match left {
+                Duration::ZERO => Err(RecvTimeoutError::Timeout),
+                left => self.output.recv_timeout(left),
+            };
+            match received {
                 Ok(chunk) => {
                     self.take(chunk);
                     grace = self.watch.status().map(|_| Instant::now() + GRACE);

@@ -209,11 +209,14 @@ impl Vgic {
         let Some(cpu) = self.cpus.get_mut(vcpu) else {
             return effects;
         };
-        if cpu.hcr & lr::HCR_LRENPIE == 0 || ci.vmcr() & lr::VMCR_VEOIM != 0 {
+        if cpu.hcr & lr::HCR_LRENPIE == 0 {
             return effects;
         }
         let waiting = cpu.waiting();
-        let ends = (ci.hcr() >> lr::HCR_EOICOUNT_SHIFT) & 31;
+        // With EOImode = 1 only ICC_DIR_EL1 deactivates, and that traps. QEMU 7.2 counts each
+        // ICC_EOIR1_EL1 all the same: the count is cleared, or its interrupt would never end.
+        let split = ci.vmcr() & lr::VMCR_VEOIM != 0;
+        let ends = if split { 0 } else { (ci.hcr() >> lr::HCR_EOICOUNT_SHIFT) & 31 };
         ci.set_hcr(cpu.hcr);
         for _ in 0..ends {
             let mut best = Best::new(1);

@@ -319,9 +319,11 @@ impl Vgic {
                 bank.moved &= !changed;
             }
             ISACTIVER => {
-                bank.unacknowledged |= changed & !bank.in_lr;
-                // An SPI becomes active on the vCPU to which it is routed.
-                for i in Bits(changed & !bank.in_lr) {
+                // An SPI becomes active on the vCPU to which it is routed. One that is active has
+                // its vCPU, and the priority that it runs at.
+                let fresh = changed & !(bank.in_lr | bank.active);
+                bank.unacknowledged |= fresh;
+                for i in Bits(fresh) {
                     let target = bank.target(i, any);
                     bank.holder[i & 31] = if target < vcpus { target } else { vcpu } as u8;
                     bank.running[i & 31] = bank.priority[i & 31];

@@ -279,6 +279,8 @@ fn sysreg_keys_match_and_print() {
     for (op1, crm) in [(0, 0), (0, 8), (1, 0)] {
         assert!(!SysReg::new(3, op1, 0, crm, 0).is_feature_id());
     }
+    assert!([0, 1, 3].into_iter().all(|op1| SysReg::new(3, op1, 0, 7, 6).is_id()));
+    assert!(!SysReg::new(3, 2, 0, 0, 0).is_id() && !SysReg::new(3, 1, 0, 8, 0).is_id());
     // dc cisw, x2
     let esr = Esr::compose(Ec::SYSREG, true, sysreg_iss(reg::DC_CISW) | 2 << 5);
     assert_eq!(line(esr.bits(), 0, 0), "EC 0x18 trapped MSR, MRS or SYS: DC_CISW with x2");

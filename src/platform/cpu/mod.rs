@@ -43,10 +43,11 @@ const SHOWN: &[(usize, u64)] = &[
     (MMFR1, 0xf00f_f0f0_f0f0_f00f),
     (MMFR2, 0xf0ff_00ff_f0ff_0fff),
     // AArch32, which EL0 may have: ID_PFR0 without RAS and AMU, ID_DFR0 without PMU and trace,
-    // ID_PFR2 without RAS_frac, ID_MMFR4 without SpecSEI and EVT; ID_PFR1, ID_MMFR0 to 3,
-    // ID_ISAR0 to 6, MVFR0 to 2, ID_MMFR5.
-    (8, 0x0f0f_ffff), (A32_DFR0, 0x00f0_0fff), (28, 0xff), (22, 0x0fff_fff0),
-    (9, !0), (12, !0), (13, !0), (14, !0), (15, !0), (16, !0), (17, !0), (18, !0), (19, !0),
+    // ID_PFR1 without what EL1 would have to be AArch32 for (ProgMod, Security, Virtualization),
+    // ID_PFR2 without RAS_frac, ID_MMFR4 without SpecSEI and EVT; ID_MMFR0 to 3, ID_ISAR0 to 6,
+    // MVFR0 to 2, ID_MMFR5.
+    (8, 0x0f0f_ffff), (9, 0xf00f_0000), (A32_DFR0, 0x00f0_0fff), (28, 0xff), (22, 0x0fff_fff0),
+    (12, !0), (13, !0), (14, !0), (15, !0), (16, !0), (17, !0), (18, !0), (19, !0),
     (20, !0), (21, !0), (23, !0), (24, !0), (25, !0), (26, !0), (30, !0),
 ];
 

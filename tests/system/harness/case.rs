@@ -92,6 +92,12 @@ impl Case {
         self
     }
 
+    /// The CPU model with more properties of QEMU's.
+    pub fn cpu_properties(mut self, properties: &str) -> Self {
+        self.machine.cpu.push_str(properties);
+        self
+    }
+
     /// RAM, as QEMU's `-m` takes it.
     pub fn memory(mut self, memory: &str) -> Self {
         self.machine.memory = memory.into();
@@ -175,6 +181,27 @@ impl Talk {
                     .failure(format!("waited for `{text}`")))
             }
         }
+    }
+
+    /// Waits until the console has said this, now or before, but not the other thing.
+    pub fn said(&mut self, text: &str, unless: &str) -> Result<(), Failure> {
+        // In steps: who is to say it may have ended.
+        loop {
+            let soon = (Instant::now() + Duration::from_secs(2)).min(self.deadline);
+            if self.session.wait_for(text, 0, soon).is_some() {
+                return Ok(());
+            }
+            let heard = String::from_utf8_lossy(&self.session.raw);
+            let ended = heard.contains("\n[mezzanine] machine off: status");
+            if Instant::now() >= self.deadline || ended || heard.contains(unless) {
+                return Err(self.so_far().failure(format!("waited for `{text}`")));
+            }
+        }
+    }
+
+    /// What the console has said so far.
+    pub fn so_far(&self) -> Outcome {
+        Outcome::new(End::TimedOut, &self.session)
     }
 
     /// Types.

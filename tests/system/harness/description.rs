@@ -14,6 +14,8 @@ pub struct Vm {
     name: String,
     /// Properties that refer to an image, and the image's file.
     images: Vec<(&'static str, String)>,
+    /// Images that are no files: their names, and what is in them.
+    made: Vec<(String, Vec<u8>)>,
     properties: Vec<(String, Vec<u8>)>,
     /// A node within: read-only memory at an IPA, so many bytes, with a guest program in it.
     rom: Option<(u64, u32, String)>,
@@ -22,7 +24,13 @@ pub struct Vm {
 impl Vm {
     /// A VM of 16 MiB.
     pub fn new(name: &str) -> Self {
-        let vm = Vm { name: name.into(), images: Vec::new(), properties: Vec::new(), rom: None };
+        let vm = Vm {
+            name: name.into(),
+            images: Vec::new(),
+            made: Vec::new(),
+            properties: Vec::new(),
+            rom: None,
+        };
         vm.memory(16)
     }
 
@@ -44,6 +52,14 @@ impl Vm {
         self
     }
 
+    /// A reference to an image of these bytes, in the place of another.
+    pub fn bytes(mut self, property: &'static str, bytes: Vec<u8>) -> Self {
+        self.images.retain(|(present, _)| *present != property);
+        let name = format!("{}-{property}", self.name);
+        self.made.push((name.clone(), bytes));
+        self.image(property, &name)
+    }
+
     /// Read-only memory of `size` bytes at `ipa`, with a guest program's file in it.
     pub fn rom(mut self, ipa: u64, size: u32, guest: &str) -> Self {
         self.rom = Some((ipa, size, guest.into()));
@@ -54,6 +70,11 @@ impl Vm {
     pub fn without_kernel(mut self) -> Self {
         self.images.clear();
         self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// `cpus`.
@@ -151,7 +172,12 @@ impl Description {
         }
         let mut images = Vec::new();
         for &guest in &guests {
-            images.push((guest, image(guest)?));
+            let mut made = self.vms.iter().flat_map(|vm| &vm.made);
+            let bytes = match made.find(|(name, _)| name == guest) {
+                Some((_, bytes)) => bytes.clone(),
+                None => image(guest)?,
+            };
+            images.push((guest, bytes));
         }
         self.write(&guests, &images)
             .map_err(|error| Failure::new(format!("writing the description: {error}")))
@@ -198,7 +224,7 @@ impl Description {
 }
 
 /// The bytes of a guest program.
-fn image(guest: &str) -> Result<Vec<u8>, Failure> {
+pub fn image(guest: &str) -> Result<Vec<u8>, Failure> {
     let file = if guest.contains(['.', '/']) { guest.to_owned() } else { format!("{guest}.img") };
     let path = root().join("target/guests").join(file);
     fs::read(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))

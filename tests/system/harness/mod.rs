@@ -6,7 +6,7 @@ mod outcome;
 mod runner;
 
 pub use case::{Case, Talk};
-pub use description::{Description, Vm};
+pub use description::{Description, Vm, image};
 pub use mezzanine_tools::build::Profile;
 pub use outcome::{Failure, Outcome};
 pub use runner::main;

@@ -14,18 +14,26 @@ pub fn tree_address() -> usize {
     TREE.load(Ordering::Relaxed)
 }
 
-/// The device tree, if the boot loader gave one.
-pub fn tree() -> Option<Tree<'static>> {
+/// The device tree's size in bytes, 0 if there is none.
+pub fn tree_size() -> usize {
     let address = tree_address();
     if address == 0 || !address.is_multiple_of(8) {
-        return None;
+        return 0;
     }
     // SAFETY: the boot protocol puts a device tree at the address in x0, in RAM that nothing else
     // uses. The first eight bytes are its magic and size.
     let header = unsafe { core::slice::from_raw_parts(address as *const u8, 8) };
-    let size = Tree::total_size(header)?;
+    Tree::total_size(header).unwrap_or(0)
+}
+
+/// The device tree, if the boot loader gave one.
+pub fn tree() -> Option<Tree<'static>> {
+    let size = tree_size();
+    if size == 0 {
+        return None;
+    }
     // SAFETY: as above, with the size that the tree itself states.
-    Tree::new(unsafe { core::slice::from_raw_parts(address as *const u8, size) })
+    Tree::new(unsafe { core::slice::from_raw_parts(tree_address() as *const u8, size) })
 }
 
 /// The boot arguments (`/chosen/bootargs`), empty if there are none.

@@ -144,8 +144,11 @@ pub fn layout() -> Layout {
     }
 }
 
-/// Builds the tables and turns MMU and caches on for this CPU.
+/// Builds the tables and turns MMU and caches on for this CPU, if they are not on already.
 pub fn init() {
+    if is_on() {
+        return;
+    }
     let layout = layout();
     let entry = |table: &Table, index: usize, value| table.0[index].store(value, Ordering::Relaxed);
 

@@ -48,13 +48,12 @@ pub fn tests() -> Vec<Test> {
             let vm = vm.bootargs("clean delay=20 until=1000000000");
             let idle = Vm::new("idle").kernel("idle").bootargs("ms=300 tick=20");
             let mut talk = Case::new(config).vm(vm).vm(idle).start()?;
+            // The neighbour comes to its own end meanwhile, and to nobody else's.
+            talk.expect("INFO: idle: off")?;
             for _ in 0..5 {
                 talk.expect("BOOT cntpct_ms=")?;
                 talk.expect("failed=0")?;
             }
-            // The neighbour comes to its own end meanwhile, and to nobody else's.
-            talk.expect("INFO: idle: off")?;
-            talk.expect("BOOT cntpct_ms=")?;
             let outcome = talk.stop();
             outcome.expect_no_line("p", "FAIL")?;
             outcome.expect_line("idle", &["IDLE ms="])

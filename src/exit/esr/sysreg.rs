@@ -48,8 +48,7 @@ impl SysReg {
     /// Whether this is in the ID space, of which FEAT_IDST speaks: Op0 3, Op1 0, 1 or 3, CRn 0,
     /// CRm 0 to 7.
     pub const fn is_id(self) -> bool {
-        let at = (self.op0(), self.op1(), self.crn(), self.crm());
-        matches!(at, (3, 0 | 1 | 3, 0, 0..=7))
+        matches!((self.op0(), self.op1(), self.crn(), self.crm()), (3, 0 | 1 | 3, 0, 0..=7))
     }
 }
 

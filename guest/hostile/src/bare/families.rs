@@ -17,6 +17,7 @@ pub fn attack(number: u64) {
         9 => f09_calls::attack,
         10 => f10_sleep::attack,
         11 => f11_wake::attack,
+        12 => f12_sysregs::attack,
         13 => f13_fp::attack,
         14 => f14_cpuon::attack,
         15 => f15_psci::attack,
@@ -25,7 +26,6 @@ pub fn attack(number: u64) {
         18 => f18_gicmap::attack,
         19 => f19_flood::attack,
         20 => f20_flip::attack,
-        12 => probes::patterns::checks,
         _ => return println!("FAIL family {number}: there is none"),
     };
     attack();

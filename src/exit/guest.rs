@@ -259,10 +259,9 @@ impl Guest {
     /// Sets the level of the emulated physical timer's interrupt, and arms the host's timer for
     /// whatever comes first.
     pub fn check_physical_timer(&mut self) {
-        if self.state.timer.deadline().is_some() {
-            self.physical_timer_changed();
-        } else {
-            self.arm(None);
+        match self.state.timer.deadline() {
+            Some(_) => self.physical_timer_changed(),
+            None => self.arm(None),
         }
     }
 

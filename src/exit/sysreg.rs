@@ -4,6 +4,7 @@ use super::esr::{Esr, SysReg, SysRegAccess, reg};
 use super::guest::{Guest, Next};
 use super::inject::Exception;
 use super::maintenance;
+use crate::device::timer::PhysicalTimer;
 use crate::device::vgic::SgiRegister;
 use crate::el2::features::id_register;
 use crate::platform::timer;
@@ -26,16 +27,14 @@ pub enum Answer {
 pub fn access(guest: &mut Guest, esr: Esr) -> Next {
     let access = SysRegAccess::new(esr);
     let register = access.register();
-    let answer = if access.read() {
-        // HCR_EL2.TID3: the feature registers, the unallocated ones of their space too.
-        if register.is_feature_id() {
-            Answer::Value(id_register(register.crm().into(), register.op2().into()))
-        } else {
-            read(guest, register)
-        }
-    } else {
+    let answer = if !access.read() {
         let value = guest.state.frame.gpr(access.rt());
         write(guest, register, value)
+    } else if register.is_feature_id() {
+        // HCR_EL2.TID3: the feature registers, the unallocated ones of their space too.
+        Answer::Value(id_register(register.crm().into(), register.op2().into()))
+    } else {
+        read(guest, register)
     };
     match answer {
         Answer::Value(value) => guest.state.frame.set_gpr(access.rt(), value),
@@ -99,11 +98,9 @@ fn write(guest: &mut Guest, register: SysReg, value: u64) -> Answer {
             let effects = guest.vm.vgic.lock().dir(index, intid, &mut guest.lrs);
             guest.settle(effects);
         }
-        reg::CNTP_CTL_EL0 => return physical_timer(guest, |timer, _| timer.set_ctl(value)),
-        reg::CNTP_CVAL_EL0 => return physical_timer(guest, |timer, _| timer.set_cval(value)),
-        reg::CNTP_TVAL_EL0 => {
-            return physical_timer(guest, |timer, now| timer.set_tval(now, value));
-        }
+        reg::CNTP_CTL_EL0 => return physical_timer(guest, |own, _| own.set_ctl(value)),
+        reg::CNTP_CVAL_EL0 => return physical_timer(guest, |own, _| own.set_cval(value)),
+        reg::CNTP_TVAL_EL0 => return physical_timer(guest, |own, now| own.set_tval(now, value)),
         reg::MDSCR_EL1 => guest.state.context.debug.set_mdscr(value),
         reg::OSLAR_EL1 => guest.state.context.debug.os_lock = value & 1 != 0,
         reg::OSDLR_EL1
@@ -137,10 +134,7 @@ fn sgi(guest: &mut Guest, register: SgiRegister, value: u64) {
     guest.notify(effects);
 }
 
-fn physical_timer(
-    guest: &mut Guest,
-    change: impl FnOnce(&mut crate::device::timer::PhysicalTimer, u64),
-) -> Answer {
+fn physical_timer(guest: &mut Guest, change: impl FnOnce(&mut PhysicalTimer, u64)) -> Answer {
     change(&mut guest.state.timer, timer::now());
     guest.physical_timer_changed();
     Answer::Done

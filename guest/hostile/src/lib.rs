@@ -31,6 +31,7 @@ mod bare {
     pub mod f09_calls;
     pub mod f10_sleep;
     pub mod f11_wake;
+    pub mod f12_sysregs;
     pub mod f13_fp;
     pub mod f14_cpuon;
     pub mod f15_psci;

@@ -42,14 +42,14 @@ impl SysReg {
     /// Whether this is in the space of the AArch64 feature ID registers, trapped by
     /// HCR_EL2.TID3: Op0 3, Op1 0, CRn 0, CRm 1 to 7. What isn't allocated there reads as zero.
     pub const fn is_feature_id(self) -> bool {
-        self.is_id() && self.op1() == 0 && self.crm() != 0
+        // Whatever CRm and Op2 are: one AND and one comparison for most that are not.
+        self.0 & !(15 << 1 | 7 << 17) == 3 << 20 && matches!(self.crm(), 1..=7)
     }
 
     /// Whether this is in the ID space, of which FEAT_IDST speaks: Op0 3, Op1 0, 1 or 3, CRn 0,
     /// CRm 0 to 7.
     pub const fn is_id(self) -> bool {
-        let at = (self.op0(), self.op1(), self.crn(), self.crm());
-        matches!(at, (3, 0 | 1 | 3, 0, 0..=7))
+        matches!((self.op0(), self.op1(), self.crn(), self.crm()), (3, 0 | 1 | 3, 0, 0..=7))
     }
 }
 

@@ -127,7 +127,7 @@ static PLANS: [Plan; 20] = [
     },
     Plan { number: 10, variants: 7, vcpus: 2, judge: Some(free_while_asleep), ..PLAN },
     Plan { number: 11, variants: 5, vcpus: 2, ..PLAN },
-    Plan { number: 12, variants: 1, words: "loops=1400", ..PLAN },
+    Plan { number: 12, variants: 17, words: "loops=400", ..PLAN },
     Plan { number: 13, variants: 7, ..PLAN },
     Plan {
         number: 14,

@@ -27,7 +27,7 @@ pub fn by_set_way(form: usize, operand: u64) {
 fn other(_: usize) {
     let mut n = 0;
     while !STOP.load(SeqCst) {
-        by_set_way(n as usize % 3, n << 6 | n % 7 << 1);
+        by_set_way(n as usize % 3, n << 6 | (n % 7) << 1);
         n += 1;
     }
     OTHERS.fetch_add(n, SeqCst);
@@ -43,7 +43,7 @@ pub fn attack() {
     for (form, name) in ["isw", "csw", "cisw"].into_iter().enumerate() {
         let (start, mut n) = (timer::now(), 0_u64);
         while timer::now() - start < timer::ms(60) {
-            by_set_way(form, n << 6 | n % 7 << 1);
+            by_set_way(form, n << 6 | (n % 7) << 1);
             n += 1;
         }
         check::that(&variant!("setway.{name}-flood"), n > 100, "more than a hundred");

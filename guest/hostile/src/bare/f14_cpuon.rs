@@ -2,14 +2,15 @@
 //! for the rest; also where the target goes off again at once.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use guest_rt::{boot, psci, smp};
+use guest_rt::{boot, psci, smp, timer};
 use probes::{check, irq};
 
 /// Answers SUCCESS, ALREADY_ON, ON_PENDING, and others.
 static ANSWERS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 static STARTS: AtomicU64 = AtomicU64::new(0);
 static READY: AtomicUsize = AtomicUsize::new(0);
-const TRIES: u64 = 60;
+/// Starts that are to succeed, each after the target has gone off by itself.
+const WANTED: u64 = 20;
 
 fn target(_: usize) {
     STARTS.fetch_add(1, SeqCst);
@@ -18,7 +19,8 @@ fn target(_: usize) {
 fn try_all(_: usize) {
     READY.fetch_add(1, SeqCst);
     irq::wait_for(10_000, || READY.load(SeqCst) >= boot::cpus() - 1);
-    for _ in 0..TRIES {
+    let start = timer::now();
+    while ANSWERS[0].load(SeqCst) < WANTED && timer::now() - start < timer::ms(30_000) {
         let answer = match smp::start(boot::cpus() - 1, target) {
             psci::SUCCESS => 0,
             psci::ALREADY_ON => 1,
@@ -43,7 +45,6 @@ pub fn attack() {
     let [success, on, pending, other] = ANSWERS.each_ref().map(|count| count.load(SeqCst));
     guest_rt::println!("INFO cpuon success={success} already-on={on} on-pending={pending}");
     check::equal("cpuon.starts", STARTS.load(SeqCst), success);
-    check::that("cpuon.some-succeed", success > 1, "more than one start");
+    check::that("cpuon.enough-succeed", success >= WANTED, "twenty starts");
     check::equal("cpuon.no-other-answer", other, 0);
-    check::equal("cpuon.sum", success + on + pending, TRIES * last as u64);
 }

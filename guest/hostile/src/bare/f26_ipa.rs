@@ -70,7 +70,7 @@ fn elsewhere() {
     let mut gib = u64::MAX;
     let low = (0..GIB).step_by(0x1_0000);
     let near = (GIB..6 * GIB).step_by(2 << 20);
-    let random = (0..RANDOM).map(|n| mix(n) % (1 << 40) & !0xfff);
+    let random = (0..RANDOM).map(|n| (mix(n) % (1 << 40)) & !0xfff);
     for ipa in low.chain(near).chain(random).filter(|ipa| !is_own(*ipa)) {
         if gib != ipa & !(GIB - 1) {
             gib = ipa & !(GIB - 1);

@@ -1,10 +1,10 @@
 //! Family 35: a new VM looks for its predecessor's words: in memory (each life does, before
-//! anything else), and in what else outlives one. With `until=N` it spoils all of it and resets
-//! itself until the counter has reached N milliseconds.
+//! anything else), and in what else outlives one. With `resets` it spoils all of it and resets
+//! itself, until somebody types `q`.
 
-use crate::tools;
+use crate::{stores, tools};
 use core::arch::asm;
-use guest_rt::{arch, boot, gic, mmio, mrs, msr, psci, timer, uart};
+use guest_rt::{arch, gic, mmio, mrs, msr, psci, uart};
 use probes::{check, scan};
 
 const SPOILT: u64 = 0x5ec2_e7c0_ffee_5ec2;
@@ -70,9 +70,7 @@ pub fn attack() {
     arch::isb();
     check::equal("scrub.v", vectors(), 0);
     devices();
-    let now_ms = mrs!(CNTPCT_EL0) / timer::ms(1);
-    let Some(until) = boot::number("until") else { return };
-    if now_ms >= until {
+    if !stores::another_life() {
         return;
     }
     check::end();

@@ -2,9 +2,10 @@
 //! each reset, one for its end, one for an SError, and what the guest itself says: floods of it,
 //! lines without end, escape sequences, and lines that look like somebody else's.
 
+use crate::stores;
 use crate::tools::{doom, doomed, survived};
 use core::arch::asm;
-use guest_rt::{boot, head, mmio, mrs, psci, timer, uart};
+use guest_rt::{boot, head, mmio, psci, timer, uart};
 use probes::check;
 
 /// What would leave the VM's line, or its place behind its name.
@@ -60,11 +61,11 @@ pub fn attack() {
         }
         _ => return survived("noise"),
     }
-    if let Some(until) = boot::number("until") {
-        // A line of the hypervisor's for each reset, as many as there can be.
-        if mrs!(CNTPCT_EL0) / timer::ms(1) < until {
-            psci::system_reset();
-        }
+    // A line of the hypervisor's for each reset, as many as there can be.
+    if stores::another_life() {
+        psci::system_reset();
+    }
+    if boot::has("resets") {
         return check::passed("noise.resets-end");
     }
     for trick in TRICKS {
@@ -83,14 +84,14 @@ pub fn attack() {
     check::passed("noise.empty-lines");
     for n in 0..4000_u64 {
         // Any byte, but line feeds.
-        let byte = (n * 0x9e37_79b9 >> 7) as u8;
+        let byte = ((n * 0x9e37_79b9) >> 7) as u8;
         uart::put(if byte == b'\n' { 0x1b } else { byte });
     }
     say(b"\x18\x1b\\\r\n");
     check::passed("noise.any-bytes");
     // By words and past the FIFO, without looking whether there is room.
     for n in 0..4000 {
-        mmio::write32(uart::DR, 0x2e00 | b'0' as u32 + n % 10);
+        mmio::write32(uart::DR, 0x2e00 | (b'0' as u32 + n % 10));
     }
     say(b"\r\n");
     // The flood may cost this VM lines; these come when there is room again.

@@ -10,7 +10,7 @@ use guest_rt::{arch, gic, mmio, mrs, msr, psci, timer, uart};
 use probes::{check, irq};
 
 /// Exits of each kind.
-const TIMES: u64 = 2500;
+const TIMES: u64 = 1500;
 /// Interrupts that are taken and not served.
 const UNSERVED: u64 = 300;
 

@@ -2,7 +2,7 @@
 
 use crate::tools;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use guest_rt::{arch, boot, psci, smp, timer};
+use guest_rt::{arch, boot, psci, smp, timer, uart};
 use probes::check;
 
 /// Rounds through memory, of all CPUs.
@@ -31,6 +31,12 @@ pub fn start(family: &str) {
             psci::SUCCESS,
         );
     }
+}
+
+/// Whether this life is to be followed by another: `resets` is among the boot arguments, and nobody
+/// has typed `q`. A key comes when the UART is looked at, and may be lost to a life that is over.
+pub fn another_life() -> bool {
+    boot::has("resets") && !(0..8).any(|_| uart::get() == Some(b'q'))
 }
 
 /// The VM is switched off by CPU 1, while all others store.

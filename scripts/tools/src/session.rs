@@ -155,7 +155,7 @@ impl Session {
 
     /// Waits until the console has said `text` after the first `from` bytes of it; returns where
     /// in the output it ends, or `None` when QEMU ended or time was up before.
-    pub fn wait_for(&mut self, text: &str, from: usize, deadline: Instant) -> Option<usize> {
+    pub fn wait_for(&mut self, text: &str, mut from: usize, deadline: Instant) -> Option<usize> {
         loop {
             let heard = self.raw.get(from..).unwrap_or_default();
             let found =
@@ -163,7 +163,10 @@ impl Session {
             if let Some(at) = found {
                 return Some(from + at + text.len());
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            // The next look begins where the text may have begun. Time is up for one that never
+            // stops talking, too.
+            from = from.max((self.raw.len() + 1).saturating_sub(text.len()));
+            let left = deadline.checked_duration_since(Instant::now())?;
             let chunk = self.output.recv_timeout(left).ok()?;
             self.take(chunk);
         }

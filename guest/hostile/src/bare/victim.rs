@@ -7,7 +7,8 @@
 //! one was late at most, and in this tenth the units of memory checked and which share of the CPU,
 //! in thousandths, it had for them. The key `q` ends it.
 //!
-//! `seed=N` makes the patterns of two victims different.
+//! `seed=N` makes the patterns of two victims different. `spoil=memory`, `tick` or `interrupt` has
+//! the victim itself do what no neighbour may: so the tests see that it is noticed.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use guest_rt::{arch, boot, gic, mrs, msr, println, timer, uart};
@@ -132,11 +133,28 @@ pub fn run() {
             LATE.load(Relaxed) * 1_000_000 / timer::frequency(),
             units * shortest * 1000 / taken.max(1),
         );
+        if beat == 3 {
+            spoil();
+        }
         if uart::get() == Some(b'q') {
             break;
         }
     }
     finish(&memory, &failures);
+}
+
+/// What `spoil=` asks for.
+fn spoil() {
+    match boot::value("spoil") {
+        // SAFETY: a word of the memory that is checked.
+        Some("memory") => unsafe { *(MEMORY as *mut u64) ^= 1 << 40 },
+        Some("tick") => START.store(START.load(Relaxed) - 2 * period(), Relaxed),
+        Some("interrupt") => {
+            gic::enable(9);
+            gic::send_sgi(9, 1);
+        }
+        _ => {}
+    }
 }
 
 fn finish(memory: &Memory, failures: &Failures) {

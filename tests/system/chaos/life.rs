@@ -84,18 +84,19 @@ fn live(plan: &Plan, first: u64, count: u64, begun: &mut u64) -> Result<Life, Fa
         if talk.is_late() || since.elapsed().as_secs() > QUIET {
             return Err(heard.failure("no end in sight: the machine hangs"));
         }
-        if let Some(end) = ended(&heard) {
+        if let Some(end) = ended(&heard, 0) {
             break (end, heard);
         }
     };
+    let mut after = end.clone();
     let life = Life {
         next: last_begun(&heard).map_or(first, |number| number + 1),
         sums: sums(&heard),
         classes: classes(&heard),
         end,
     };
-    let outcome = close(talk, &life.end)?;
-    judge(&outcome, &life.end)?;
+    let outcome = close(talk, &mut after)?;
+    judge(&outcome, &after)?;
     Ok(life)
 }
 
@@ -122,16 +123,18 @@ pub fn sound(heard: &Outcome) -> Verdict {
     }
 }
 
-fn ended(heard: &Outcome) -> Option<End> {
-    let hypervisor = |start: &str| heard.lines("mezzanine").find(|line| line.starts_with(start));
+/// How life number `life`, from 0 on, has ended, if it has.
+fn ended(heard: &Outcome, life: usize) -> Option<End> {
     let said = |word: &str| heard.lines("chaos").any(|line| line == word);
+    let hypervisor = |start: &str| heard.lines("mezzanine").find(|line| line.starts_with(start));
+    let resets = heard.lines("mezzanine").filter(|line| *line == "INFO: chaos: reset").count();
     if let Some(line) = hypervisor("ERROR: chaos") {
         return Some(End::Stopped(line.to_owned()));
     }
     if hypervisor("INFO: chaos: off").is_some() {
         return Some(if said("DONE") { End::Done } else { End::Off });
     }
-    if hypervisor("INFO: chaos: reset").is_some() {
+    if resets > life {
         return Some(if said("RESET") { End::Lost } else { End::Reset });
     }
     let lines: Vec<&str> = heard.all_lines().collect();
@@ -142,7 +145,7 @@ fn ended(heard: &Outcome) -> Option<End> {
 
 /// The victim goes on, the VM that came back is switched off, the hypervisor answers, the victim
 /// ends.
-fn close(mut talk: Talk, end: &End) -> Result<Outcome, Failure> {
+fn close(mut talk: Talk, end: &mut End) -> Result<Outcome, Failure> {
     let beat = talk.so_far().number("victim", "BEAT", "n").unwrap_or(0);
     talk.said(&format!("[victim] BEAT n={} ", beat + 2), "\0")?;
     if matches!(end, End::Lost | End::Reset) {
@@ -150,7 +153,19 @@ fn close(mut talk: Talk, end: &End) -> Result<Outcome, Failure> {
         talk.expect("INFO: chaos: reset")?;
         talk.expect("[chaos] CHAOS ")?;
         talk.say(&format!("{ESCAPE}0o"))?;
-        talk.expect("INFO: chaos: off")?;
+        // A second life may end in any of the ways that the first may.
+        *end = loop {
+            let heard = talk.listen(Duration::from_millis(100));
+            sound(&heard)?;
+            if talk.is_late() {
+                return Err(heard.failure("its second life has no end"));
+            }
+            match ended(&heard, 1) {
+                Some(End::Lost | End::Reset) => break End::Silent,
+                Some(end) => break end,
+                None => {}
+            }
+        };
     }
     talk.say(&format!("{ESCAPE}?"))?;
     talk.expect("console: VM 1 victim")?;

@@ -4,7 +4,8 @@
 
 use core::arch::global_asm;
 use core::mem::offset_of;
-use guest_rt::{mmu, msr};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use guest_rt::{mmu, mrs, msr};
 
 /// Where each CPU's [`Frame`] is: a page for each.
 pub const FRAMES: u64 = 0x4090_0000;
@@ -95,6 +96,12 @@ caught_regime:
     movk    x1, #{sctlr_0}
     msr     SCTLR_EL1, x1
     isb
+    // A stream's PAN holds at EL1 (SCTLR_EL1.SPAN), and EL0 may read constants.
+    adrp    x1, {has_pan}
+    ldr     w1, [x1, :lo12:{has_pan}]
+    cbz     w1, 3f
+    .inst   0xd500409f              // MSR PAN, #0
+3:
 
     mrs     x0, MPIDR_EL1
     and     x0, x0, #0xf
@@ -175,6 +182,7 @@ caught_return:
     "#,
     level1 = sym mmu::LEVEL1,
     handler = sym super::streams::caught,
+    has_pan = sym HAS_PAN,
     elr = const offset_of!(Frame, elr),
     esr = const offset_of!(Frame, esr),
     sp_el1 = const offset_of!(Frame, sp_el1),
@@ -199,7 +207,11 @@ unsafe extern "C" {
     pub fn caught_return(frame: *mut Frame) -> !;
 }
 
+/// Whether the CPU has PSTATE.PAN: ID_AA64MMFR1_EL1.PAN.
+static HAS_PAN: AtomicU32 = AtomicU32::new(0);
+
 /// Makes these the vectors of this CPU.
 pub fn install() {
+    HAS_PAN.store((mrs!(ID_AA64MMFR1_EL1) >> 20) as u32 & 0xf, Relaxed);
     msr!(VBAR_EL1, (&raw const caught_vectors) as u64);
 }

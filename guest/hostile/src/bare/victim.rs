@@ -148,7 +148,8 @@ fn spoil() {
     match boot::value("spoil") {
         // SAFETY: a word of the memory that is checked.
         Some("memory") => unsafe { *(MEMORY as *mut u64) ^= 1 << 40 },
-        Some("tick") => START.store(START.load(Relaxed) - 2 * period(), Relaxed),
+        // A late tick is made up for; one that never comes leaves the timer as it is.
+        Some("tick") => timer::disarm(),
         Some("interrupt") => {
             gic::enable(9);
             gic::send_sgi(9, 1);

@@ -148,8 +148,8 @@ fn spoil() {
     match boot::value("spoil") {
         // SAFETY: a word of the memory that is checked.
         Some("memory") => unsafe { *(MEMORY as *mut u64) ^= 1 << 40 },
-        // A late tick is made up for; one that never comes leaves the timer as it is.
-        Some("tick") => timer::disarm(),
+        // As if some had come too often. (With one that never comes the victim sleeps for ever.)
+        Some("tick") => START.store(START.load(Relaxed) + 5 * period(), Relaxed),
         Some("interrupt") => {
             gic::enable(9);
             gic::send_sgi(9, 1);
@@ -163,8 +163,10 @@ fn finish(memory: &Memory, failures: &Failures) {
     let due = due();
     irq::wait_for(1000, || TICKS.load(Relaxed) >= due);
     arch::irq_disable();
+    // A busy host may have kept it waiting since.
+    let most = self::due() + 1;
     timer::disarm();
-    check::within("victim.ticks", TICKS.load(Relaxed), due, due + 1);
+    check::within("victim.ticks", TICKS.load(Relaxed), due, most);
     check::equal("victim.memory", memory.wrong, 0);
     check::that("victim.memory-checked", memory.done > UNITS, "each word twice");
     check::equal("victim.registers", failures.count, 0);

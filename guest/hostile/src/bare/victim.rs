@@ -7,8 +7,8 @@
 //! one was late at most, and in this tenth the units of memory checked and which share of the CPU,
 //! in thousandths, it had for them. The key `q` ends it.
 //!
-//! `seed=N` makes the patterns of two victims different. `spoil=memory`, `tick` or `interrupt` has
-//! the victim itself do what no neighbour may: so the tests see that it is noticed.
+//! `seed=N` makes the patterns of two victims different. `spoil=memory` or `interrupt` has the
+//! victim itself do what no neighbour may: so the tests see that it is noticed.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use guest_rt::{arch, boot, gic, mrs, msr, println, timer, uart};
@@ -148,8 +148,6 @@ fn spoil() {
     match boot::value("spoil") {
         // SAFETY: a word of the memory that is checked.
         Some("memory") => unsafe { *(MEMORY as *mut u64) ^= 1 << 40 },
-        // As if some had come too often. (With one that never comes the victim sleeps for ever.)
-        Some("tick") => START.store(START.load(Relaxed) + 5 * period(), Relaxed),
         Some("interrupt") => {
             gic::enable(9);
             gic::send_sgi(9, 1);

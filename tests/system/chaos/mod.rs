@@ -18,7 +18,8 @@ use totals::Totals;
 /// Streams of one boot: as many as make the start-up small.
 const BOOT: u64 = 250;
 
-/// Streams that have found something, each with what: they stay good.
+/// Streams that have found something of the hypervisor's, by seed and number, each with what: they
+/// stay good. (Who changes the generator changes what the numbers mean, and looks for them anew.)
 const CASES: [(u64, u64, &str); 0] = [];
 
 /// What is to be run.
@@ -64,12 +65,15 @@ pub fn tests() -> Vec<Test> {
         }
         Ok(())
     };
-    vec![
+    let mut tests = vec![
         Test::new("chaos/streams", streams).cpu(Cpu::A72).smp(&[1]).profile(Profile::Release),
         Test::new("chaos/streams", streams).cpu(Cpu::Max).smp(&[2]).profile(Profile::Debug),
-        Test::new("chaos/cases", cases).smp(&[1, 2]),
         Test::new("chaos/a-spoilt-victim-is-noticed", life::notices).smp(&[1]).cpu(Cpu::A72),
-    ]
+    ];
+    if !CASES.is_empty() {
+        tests.push(Test::new("chaos/cases", cases).smp(&[1, 2]));
+    }
+    tests
 }
 
 /// Runs them all, boot by boot; tells how far it is after each.

@@ -80,7 +80,7 @@ fn access(stream: &mut Stream, form: u64, simd: u32) {
             0x2800_0000 | size | mode | load | offset | second | rn
         }
         // A literal of the stream's own.
-        _ => 0x1800_0000 | size | rng.below(64) as u32 * 32,
+        _ => 0x1800_0000 | size | rng.bits(6) << 5,
     };
     stream.push(word | simd | rt);
 }

@@ -129,8 +129,8 @@ pub fn register(stream: &mut Stream) {
 /// Writes the value to a register.
 fn write(stream: &mut Stream, number: u32) {
     // QEMU 7.2 takes what is above the field for a part of the number, finds the field 0, and ends by
-    // an assertion of its own (icv_gprio_mask). Nothing of EL2's stands between, but a trap of all
-    // of Group 1's registers.
+    // an assertion of its own (icv_gprio_mask) at the next acknowledge. Nothing of EL2's can stand
+    // between, but a trap of all of Group 1's registers (ICH_HCR_EL2.TALL1).
     if number == BPR1 {
         stream.push(0x9240_0800 | VALUE << 5 | VALUE); // AND x8, x8, #7
     }
@@ -142,7 +142,7 @@ fn flip(stream: &mut Stream, number: u32) {
     let bit = stream.rng.below(64) as u32;
     stream.push(MRS | number | VALUE);
     // EOR (immediate) with 1 << bit: N = 1, immr = -bit, imms = 0.
-    stream.push(0xd240_0000 | (64 - bit & 63) << 16 | VALUE << 5 | VALUE);
+    stream.push(0xd240_0000 | ((64 - bit) & 63) << 16 | VALUE << 5 | VALUE);
     write(stream, number);
 }
 

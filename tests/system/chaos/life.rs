@@ -1,7 +1,7 @@
 //! One boot: the life of the VM with the streams, and the judgement on the machine.
 
 use super::Plan;
-use crate::harness::{Case, Config, Failure, Outcome, Talk, Verdict, Vm};
+use crate::harness::{Case, Config, Failure, Outcome, Profile, Talk, Verdict, Vm};
 use hostile::chaos::MEMORY_MIB;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const ESCAPE: &str = "\u{1d}";
 /// So many beats of the victim without a word of the supervisor's.
 const SILENCE: u64 = 40;
+/// vCPUs of the VM with the streams.
+const VCPUS: u32 = 8;
 /// Seconds that a boot may take: a debug build on a busy machine is slow.
 const SECONDS: u64 = 240;
 /// Seconds in which nobody says anything: the victim has a line for each tenth of its time.
@@ -70,7 +72,7 @@ fn live(plan: &Plan, first: u64, count: u64, begun: &mut u64) -> Result<Life, Fa
     if plan.wild() {
         words.push_str(" wild patience=8");
     }
-    let chaos = Vm::new("chaos").kernel("chaos").cpus(8).memory(MEMORY_MIB).bootargs(&words);
+    let chaos = Vm::new("chaos").kernel("chaos").cpus(VCPUS).memory(MEMORY_MIB).bootargs(&words);
     let victim = Vm::new("victim").kernel("victim").bootargs("seed=7");
     let mut talk = machine(plan.config).vm(chaos).vm(victim).start()?;
     let (mut said, mut since) = (0, Instant::now());
@@ -97,7 +99,20 @@ fn live(plan: &Plan, first: u64, count: u64, begun: &mut u64) -> Result<Life, Fa
     };
     let outcome = close(talk, &mut after)?;
     judge(&outcome, &after)?;
+    // A slice is longer in a debug build.
+    if plan.config.smp == 1 && plan.config.profile == Profile::Release {
+        punctual(&outcome)?;
+    }
     Ok(life)
+}
+
+/// No tick was later than all the others' slices together.
+fn punctual(outcome: &Outcome) -> Verdict {
+    let (late, most) = (outcome.number("victim", "BEAT", "late")?, 30_000 * u64::from(VCPUS));
+    if late <= most {
+        return Ok(());
+    }
+    Err(outcome.failure(format!("a tick was {late} us late, of {most} at most")))
 }
 
 /// The last stream that was begun.

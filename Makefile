@@ -13,6 +13,9 @@ export APPEND     # appended to the hypervisor's own command line
 export VM         # a VM description, .dts or .dtb, in place of the built-in demo
 export PROFILE    # release, or dev
 export TIMEOUT    # seconds until a run is ended with status 124
+export SEED       # of the random guests (1)
+export N          # how many of them (1000)
+export FROM       # the number of the first (0)
 export EL         # 1 or 2: where `make run-bare` enters the guest
 
 # Each user, and each who asks, has a port of their own for gdb.
@@ -27,7 +30,7 @@ TOOLS := cargo run --quiet --package mezzanine-tools --
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test test-all bench bench-accept panics-accept debug gdb doctor vms run-bare \
-	guests fmt lint clean setup marks hostile
+	guests fmt lint clean setup marks hostile chaos
 
 help: ## list the verbs
 	@echo 'Mezzanine, a bare-metal hypervisor for AArch64.  make <verb> [VARIABLE=value]'
@@ -71,6 +74,9 @@ test-all: setup ## the same with every CPU model, number of pCPUs and profile
 
 hostile: setup ## run the hostile guests on every machine; print what came of each family
 	@$(TOOLS) hostile
+
+chaos: setup ## run random guests beside a victim: make chaos SEED=1 N=10000
+	@$(TOOLS) chaos
 
 bench: setup ## count the instructions of each operation, beside other hypervisors'
 	@$(TOOLS) bench

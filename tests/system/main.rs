@@ -3,11 +3,13 @@
 //! Each file beside this one is an area; a test is a function from a machine (CPU model, number
 //! of pCPUs, profile) to a verdict. `cargo test --test system -- NAME` runs those whose name
 //! contains `NAME`; `--all` takes the full product of machines instead of the pairwise choice,
-//! `--list` shows what there is, `--table` sums the hostile guests up.
+//! `--list` shows what there is, `--table` sums the hostile guests up. `--chaos` runs no test but
+//! random guests, by SEED, FROM and N.
 
 mod bare;
 mod boot;
 mod calls;
+mod chaos;
 mod console;
 mod cpu;
 mod demo;
@@ -28,6 +30,9 @@ mod walls;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if std::env::args().any(|argument| argument == "--chaos") {
+        return chaos::main();
+    }
     let areas = [
         demo::tests(),
         exits::tests(),
@@ -46,6 +51,7 @@ fn main() -> ExitCode {
         bare::tests(),
         real::tests(),
         hostile::tests(),
+        chaos::tests(),
     ];
     let code = harness::main(&areas.into_iter().flatten().collect::<Vec<_>>());
     if std::env::args().any(|argument| argument == "--table") {

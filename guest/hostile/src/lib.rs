@@ -6,7 +6,8 @@
 //! is seen with what the bare board shows. What ends the VM is tried alone, by `variant=NAME`, and
 //! says `DOOM family.variant` before. `END passed=N failed=M` is the last line of an attack.
 //!
-//! The image `victim` runs beside it and notices whatever changes.
+//! The image `chaos` runs random instruction streams. The image `victim` runs beside either and
+//! notices whatever changes.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -14,12 +15,16 @@
 //! | `families` | which code is which family |
 //! | `victim` | patterns, ticks, counts |
 //! | [`table`] | the families, one line each |
+//! | [`chaos`] | makes random instruction streams |
+//! | `streams`, `caught` | run them, and take their exceptions |
 #![cfg_attr(target_os = "none", no_std)]
 
+pub mod chaos;
 pub mod table;
 
 #[cfg(target_os = "none")]
 mod bare {
+    pub mod caught;
     pub mod f01_id;
     pub mod f02_pauth;
     pub mod f03_pmu;
@@ -64,6 +69,7 @@ mod bare {
     pub mod families;
     pub mod life;
     pub mod stores;
+    pub mod streams;
     pub mod tools;
     pub mod victim;
 }

@@ -77,6 +77,18 @@ pub fn hostile() -> Result<i32> {
     Ok(i32::from(!status.success()))
 }
 
+/// `make chaos`: random guests, as many as `N` says.
+pub fn chaos() -> Result<i32> {
+    let mut cargo = build::cargo();
+    cargo.args(["test", "--quiet", "--package", "mezzanine", "--test", "system"]);
+    let status = cargo.args(["--", "--chaos"]).status();
+    let status = status.map_err(|error| Error::Failed {
+        what: "running random guests".into(),
+        how: error.to_string(),
+    })?;
+    Ok(i32::from(!status.success()))
+}
+
 const LINTS: [&[&str]; 3] = [
     &["fmt", "--all", "--check"],
     &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-Dwarnings"],

@@ -26,6 +26,7 @@ usage: mezzanine-tools VERB
   run-bare          boot the guest benos in QEMU without the hypervisor
   test [--all]      every check that CI makes
   hostile           the hostile guests alone, with a table of what came of each family
+  chaos             random guests: N of them from FROM on, by SEED
   lint              rustfmt and clippy alone
   bench [--accept]  count the instructions of each operation; keep the figures
   marks [GUEST…]    count what real guests take up to a line that they print
@@ -82,6 +83,7 @@ fn dispatch(arguments: &[&str]) -> Result<i32> {
         ["test"] => check::all(false),
         ["test", "--all"] => check::all(true),
         ["hostile"] => check::hostile(),
+        ["chaos"] => check::chaos(),
         ["lint"] => check::lint(),
         ["bench"] => bench::compare().map(|good| i32::from(!good)),
         ["bench", "--accept"] => bench::accept().map(|()| 0),

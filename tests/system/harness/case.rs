@@ -199,6 +199,20 @@ impl Talk {
         }
     }
 
+    /// Listens for so long; gives back all that the console has said.
+    pub fn listen(&mut self, time: Duration) -> Outcome {
+        let until = (Instant::now() + time).min(self.deadline);
+        let end = self.session.raw.len();
+        // Nobody says this.
+        self.session.wait_for("\0", end, until);
+        self.so_far()
+    }
+
+    /// Whether the time for the case is over.
+    pub fn is_late(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
     /// What the console has said so far.
     pub fn so_far(&self) -> Outcome {
         Outcome::new(End::TimedOut, &self.session)

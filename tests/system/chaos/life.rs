@@ -194,7 +194,7 @@ fn close(mut talk: Talk, end: &mut End) -> Result<Outcome, Failure> {
 
 /// The victim was not touched and lost no tick, and the machine's last line says what came of all.
 pub fn judge(outcome: &Outcome, end: &End) -> Verdict {
-    outcome.expect_pass("victim", 5)?;
+    outcome.expect_pass("victim", 4)?;
     match end {
         End::Silent => Ok(()),
         End::Stopped(_) => outcome.expect_status(1),

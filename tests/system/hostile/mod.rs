@@ -139,7 +139,7 @@ fn end(mut talk: Talk, number: usize) -> Result<Outcome, Failure> {
     talk.expect(&format!("console: VM {number} victim"))?;
     talk.say(&format!("{ESCAPE}{number}q"))?;
     let outcome = talk.finish()?;
-    outcome.expect_pass("victim", 5)?;
+    outcome.expect_pass("victim", 4)?;
     Ok(outcome)
 }
 

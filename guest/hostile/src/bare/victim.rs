@@ -180,7 +180,7 @@ pub fn run() {
             break;
         }
     }
-    finish(&memory, failures.count + others.wrong);
+    finish(&mut memory, failures.count + others.wrong);
 }
 
 /// What `spoil=` asks for.
@@ -196,7 +196,11 @@ fn spoil() {
     }
 }
 
-fn finish(memory: &Memory, registers: u64) {
+fn finish(memory: &mut Memory, registers: u64) {
+    // Each word twice at least, however short the attack was or slow the machine.
+    while memory.done <= UNITS {
+        memory.check();
+    }
     arch::irq_enable();
     let due = due();
     irq::wait_for(1000, || TICKS.load(Relaxed) >= due);
@@ -206,7 +210,6 @@ fn finish(memory: &Memory, registers: u64) {
     timer::disarm();
     check::within("victim.ticks", TICKS.load(Relaxed), due, most);
     check::equal("victim.memory", memory.wrong, 0);
-    check::that("victim.memory-checked", memory.done > UNITS, "each word twice");
     check::equal("victim.registers", registers, 0);
     check::equal(
         "victim.interrupts-not-asked-for",

@@ -124,6 +124,12 @@ fn last_begun(heard: &Outcome) -> Option<u64> {
     heard.lines("chaos").filter_map(number).max()
 }
 
+/// Lines that have come to their end.
+fn finished(heard: &Outcome) -> impl Iterator<Item = &str> {
+    let count = heard.all_lines().count();
+    heard.all_lines().take(count.saturating_sub(1))
+}
+
 /// What must never be said.
 pub fn sound(heard: &Outcome) -> Verdict {
     let bad = |line: &&str| {
@@ -134,7 +140,7 @@ pub fn sound(heard: &Outcome) -> Verdict {
             || own.starts_with("machine off")
             || line.starts_with("[victim] FAIL")
     };
-    match heard.all_lines().find(bad) {
+    match finished(heard).find(bad) {
         Some(line) => Err(heard.failure(format!("`{line}`"))),
         None => Ok(()),
     }
@@ -142,9 +148,13 @@ pub fn sound(heard: &Outcome) -> Verdict {
 
 /// How life number `life`, from 0 on, has ended, if it has.
 fn ended(heard: &Outcome, life: usize) -> Option<End> {
-    let said = |word: &str| heard.lines("chaos").any(|line| line == word);
-    let hypervisor = |start: &str| heard.lines("mezzanine").find(|line| line.starts_with(start));
-    let resets = heard.lines("mezzanine").filter(|line| *line == "INFO: chaos: reset").count();
+    let lines: Vec<&str> = finished(heard).collect();
+    let said = |word: &str| lines.iter().any(|line| line.strip_prefix("[chaos] ") == Some(word));
+    let hypervisor = |start: &str| {
+        let mut own = lines.iter().filter_map(|line| line.strip_prefix("[mezzanine] "));
+        own.find(|line| line.starts_with(start))
+    };
+    let resets = lines.iter().filter(|line| **line == "[mezzanine] INFO: chaos: reset").count();
     if let Some(line) = hypervisor("ERROR: chaos") {
         return Some(End::Stopped(line.to_owned()));
     }
@@ -154,7 +164,6 @@ fn ended(heard: &Outcome, life: usize) -> Option<End> {
     if resets > life {
         return Some(if said("RESET") { End::Lost } else { End::Reset });
     }
-    let lines: Vec<&str> = heard.all_lines().collect();
     let last = lines.iter().rposition(|line| line.starts_with("[chaos] "))?;
     let beats = lines[last..].iter().filter(|line| line.starts_with("[victim] BEAT ")).count();
     (beats as u64 >= SILENCE).then_some(End::Silent)

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const ESCAPE: &str = "\u{1d}";
 /// So many beats of the victim without a word of the supervisor's.
 const SILENCE: u64 = 40;
+/// Units that the victim has to check, to have looked at all of its memory twice.
+const WHOLE: u64 = 1024;
 /// vCPUs of the VM with the streams.
 const VCPUS: u32 = 8;
 /// Seconds that a boot may take: a debug build on a busy machine is slow.
@@ -122,6 +124,12 @@ fn last_begun(heard: &Outcome) -> Option<u64> {
     heard.lines("chaos").filter_map(number).max()
 }
 
+/// Lines that have come to their end.
+fn finished(heard: &Outcome) -> impl Iterator<Item = &str> {
+    let count = heard.all_lines().count();
+    heard.all_lines().take(count.saturating_sub(1))
+}
+
 /// What must never be said.
 pub fn sound(heard: &Outcome) -> Verdict {
     let bad = |line: &&str| {
@@ -132,7 +140,7 @@ pub fn sound(heard: &Outcome) -> Verdict {
             || own.starts_with("machine off")
             || line.starts_with("[victim] FAIL")
     };
-    match heard.all_lines().find(bad) {
+    match finished(heard).find(bad) {
         Some(line) => Err(heard.failure(format!("`{line}`"))),
         None => Ok(()),
     }
@@ -140,9 +148,13 @@ pub fn sound(heard: &Outcome) -> Verdict {
 
 /// How life number `life`, from 0 on, has ended, if it has.
 fn ended(heard: &Outcome, life: usize) -> Option<End> {
-    let said = |word: &str| heard.lines("chaos").any(|line| line == word);
-    let hypervisor = |start: &str| heard.lines("mezzanine").find(|line| line.starts_with(start));
-    let resets = heard.lines("mezzanine").filter(|line| *line == "INFO: chaos: reset").count();
+    let lines: Vec<&str> = finished(heard).collect();
+    let said = |word: &str| lines.iter().any(|line| line.strip_prefix("[chaos] ") == Some(word));
+    let hypervisor = |start: &str| {
+        let mut own = lines.iter().filter_map(|line| line.strip_prefix("[mezzanine] "));
+        own.find(|line| line.starts_with(start))
+    };
+    let resets = lines.iter().filter(|line| **line == "[mezzanine] INFO: chaos: reset").count();
     if let Some(line) = hypervisor("ERROR: chaos") {
         return Some(End::Stopped(line.to_owned()));
     }
@@ -152,7 +164,6 @@ fn ended(heard: &Outcome, life: usize) -> Option<End> {
     if resets > life {
         return Some(if said("RESET") { End::Lost } else { End::Reset });
     }
-    let lines: Vec<&str> = heard.all_lines().collect();
     let last = lines.iter().rposition(|line| line.starts_with("[chaos] "))?;
     let beats = lines[last..].iter().filter(|line| line.starts_with("[victim] BEAT ")).count();
     (beats as u64 >= SILENCE).then_some(End::Silent)
@@ -161,8 +172,18 @@ fn ended(heard: &Outcome, life: usize) -> Option<End> {
 /// The victim goes on, the VM that came back is switched off, the hypervisor answers, the victim
 /// ends.
 fn close(mut talk: Talk, end: &mut End) -> Result<Outcome, Failure> {
-    let beat = talk.so_far().number("victim", "BEAT", "n").unwrap_or(0);
-    talk.said(&format!("[victim] BEAT n={} ", beat + 2), "\0")?;
+    // It has looked at all of its memory twice, and goes on.
+    let before = units(&talk.so_far());
+    loop {
+        let heard = talk.listen(Duration::from_millis(50));
+        sound(&heard)?;
+        if talk.is_late() {
+            return Err(heard.failure("the victim does not go on"));
+        }
+        if units(&heard) > before.max(WHOLE) + 100 {
+            break;
+        }
+    }
     if matches!(end, End::Lost | End::Reset) {
         // It comes back like new, asks nobody, and begins again.
         talk.expect("INFO: chaos: reset")?;
@@ -190,6 +211,15 @@ fn close(mut talk: Talk, end: &mut End) -> Result<Outcome, Failure> {
         End::Silent => Ok(talk.so_far()),
         _ => talk.finish(),
     }
+}
+
+/// Units of its memory that the victim says it has checked.
+fn units(heard: &Outcome) -> u64 {
+    let field = |line: &str| {
+        let number = line.split_once("units=")?.1.split_whitespace().next()?;
+        number.parse::<u64>().ok()
+    };
+    heard.lines("victim").filter(|line| line.starts_with("BEAT ")).filter_map(field).sum()
 }
 
 /// The victim was not touched and lost no tick, and the machine's last line says what came of all.

@@ -16,7 +16,7 @@ use std::{process::ExitCode, time::Instant};
 use totals::Totals;
 
 /// Streams of one boot: as many as make the start-up small.
-const BOOT: u64 = 250;
+const BOOT: u64 = 125;
 
 /// Streams that have found something of the hypervisor's, by seed and number, each with what: they
 /// stay good. (Who changes the generator changes what the numbers mean, and looks for them anew.)

@@ -103,7 +103,7 @@ pub fn register(stream: &mut Stream) {
     if rng.one_in(5) {
         // op0 = 0 and 1: SYS and SYSL, and what is MSR (immediate), hints and barriers. Set/way
         // maintenance has a place, and a price, of its own.
-        let word = 0xd500_0000 | rng.bits(21);
+        let word = 0xd500_0000 | rng.bits(1) << 21 | rng.bits(20);
         let set_way = matches!(word & 0x1f_f0e0, 0x08_7040);
         let value = pool::value(rng);
         stream.set(VALUE, value);

@@ -14,6 +14,8 @@ export VM         # a VM description, .dts or .dtb, in place of the built-in dem
 export PROFILE    # release, or dev
 export TIMEOUT    # seconds until a run is ended with status 124
 export EL         # 1 or 2: where `make run-bare` enters the guest
+export TARGET     # the one fuzzer that `make fuzz` runs (all of them)
+export SECONDS    # how long it runs each (60)
 
 # Each user, and each who asks, has a port of their own for gdb.
 GDB_PORT ?= $(shell echo $$((20000 + $$(id -u) % 20000)))
@@ -27,7 +29,7 @@ TOOLS := cargo run --quiet --package mezzanine-tools --
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test test-all bench bench-accept panics-accept debug gdb doctor vms run-bare \
-	guests fmt lint clean setup marks
+	guests fmt lint clean setup marks fuzz
 
 help: ## list the verbs
 	@echo 'Mezzanine, a bare-metal hypervisor for AArch64.  make <verb> [VARIABLE=value]'
@@ -69,6 +71,9 @@ test: setup ## every check that CI makes
 test-all: setup ## the same with every CPU model, number of pCPUs and profile
 	@$(TOOLS) test --all
 
+fuzz: setup ## run each fuzzer under libFuzzer for a minute (TARGET=, SECONDS=)
+	@$(TOOLS) fuzz
+
 bench: setup ## count the instructions of each operation, beside other hypervisors'
 	@$(TOOLS) bench
 
@@ -86,6 +91,7 @@ doctor: ## a table of the tools: found, needed, how to get them
 
 fmt: setup ## format all sources
 	@cargo fmt --all
+	@cargo fmt --manifest-path fuzz/Cargo.toml
 
 lint: setup ## rustfmt and clippy, for the host and for the bare machine
 	@$(TOOLS) lint

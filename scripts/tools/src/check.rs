@@ -65,7 +65,7 @@ pub fn lint() -> Result<i32> {
     Ok(0)
 }
 
-const LINTS: [&[&str]; 3] = [
+const LINTS: [&[&str]; 5] = [
     &["fmt", "--all", "--check"],
     &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-Dwarnings"],
     &[
@@ -86,7 +86,23 @@ const LINTS: [&[&str]; 3] = [
         "--",
         "-Dwarnings",
     ],
+    &["fmt", "--manifest-path", FUZZ, "--check"],
+    &[
+        "clippy",
+        "--quiet",
+        "--manifest-path",
+        FUZZ,
+        "--target-dir",
+        FUZZ_TARGET,
+        "--all-targets",
+        "--",
+        "-Dwarnings",
+    ],
 ];
+
+/// The fuzzers are a workspace of their own, with a directory of their own for what is built.
+const FUZZ: &str = "fuzz/Cargo.toml";
+const FUZZ_TARGET: &str = "target/fuzz";
 
 fn steps(full: bool) -> Vec<Step> {
     let mut system = vec!["test", "--package", "mezzanine", "--test", "system"];
@@ -97,9 +113,28 @@ fn steps(full: bool) -> Vec<Step> {
         ("format", cargo(LINTS[0])),
         ("clippy on the host", cargo(LINTS[1])),
         ("clippy on the bare machine", cargo(LINTS[2])),
+        ("format of the fuzzers", cargo(LINTS[3])),
+        ("clippy on the fuzzers", cargo(LINTS[4])),
         (
             "unit and property tests",
             cargo(&["test", "--workspace", "--exclude", "models", "--lib", "--bins"]),
+        ),
+        (
+            "fuzzers, whether they bite",
+            cargo(&["test", "--manifest-path", FUZZ, "--target-dir", FUZZ_TARGET, "--lib"]),
+        ),
+        (
+            "fuzzers, a short run",
+            cargo(&[
+                "run",
+                "--quiet",
+                "--manifest-path",
+                FUZZ,
+                "--target-dir",
+                FUZZ_TARGET,
+                "--bin",
+                "short",
+            ]),
         ),
         ("models", cargo(&["test", "--package", "models"])),
         ("Miri", Box::new(miri)),

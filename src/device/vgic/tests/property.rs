@@ -36,8 +36,9 @@ struct World {
 }
 
 impl World {
-    fn new(vcpus: usize, lrs: usize, eoi_mode: bool) -> Self {
-        let mut pcpus = vec![Hardware::new(lrs); vcpus];
+    fn new(vcpus: usize, pcpu: Hardware, eoi_mode: bool) -> Self {
+        let lrs = pcpu.lr_count();
+        let mut pcpus = vec![pcpu; vcpus];
         if eoi_mode {
             pcpus.iter_mut().for_each(|p| p.vmcr |= lr::VMCR_VEOIM);
         }
@@ -384,6 +385,45 @@ impl World {
     }
 }
 
+/// Takes these steps with vCPUs that give attention at once: each sees what it would see with a
+/// GIC that has no list registers.
+pub fn agrees(vcpus: usize, pcpu: Hardware, eoi_mode: bool, steps: Vec<Step>) {
+    let mut world = World::new(vcpus, pcpu, eoi_mode);
+    for (i, step) in steps.into_iter().enumerate() {
+        world.run(step);
+        let reader = i % vcpus;
+        if i % 16 == 0 && world.guests[reader].loaded {
+            world.read_all(reader);
+        }
+    }
+    world.drain();
+}
+
+/// Takes these steps, after which some are late to come out of their guests, as on a real machine:
+/// what they see in between is not exact, but every edge is taken after it came, and nothing
+/// stays active.
+pub fn loses_nothing(vcpus: usize, pcpu: Hardware, eoi_mode: bool, steps: Vec<(Step, bool)>) {
+    let mut world = World::new(vcpus, pcpu, eoi_mode);
+    let mut owed = Effects::NONE;
+    for (step, late) in steps {
+        // Taking an interrupt back by register races with its being taken by the guest.
+        if matches!(step, Step::Access(_, Access::Bits(5, ..), _)) {
+            continue;
+        }
+        owed |= world.apply(step);
+        if !late {
+            world.attend(owed);
+            owed = Effects::NONE;
+        }
+    }
+    world.attend(owed);
+    world.exact = false;
+    world.drain();
+    for v in 0..vcpus {
+        assert!(world.model.deliverable(v).is_empty(), "an edge was lost");
+    }
+}
+
 /// `CASES=…` in the environment runs more of them.
 fn config(cases: u32) -> ProptestConfig {
     let wanted = std::env::var("CASES").ok().and_then(|c| c.parse().ok());
@@ -408,19 +448,9 @@ proptest! {
         eoi_mode in any::<bool>(),
         steps in prop::collection::vec(step(), 1..STEPS),
     ) {
-        let mut world = World::new(vcpus, lrs, eoi_mode);
-        for (i, step) in steps.into_iter().enumerate() {
-            world.run(step);
-            let reader = i % vcpus;
-            if i % 16 == 0 && world.guests[reader].loaded {
-                world.read_all(reader);
-            }
-        }
-        world.drain();
+        agrees(vcpus, Hardware::new(lrs), eoi_mode, steps);
     }
 
-    /// vCPUs that come out of their guests late, as on a real machine: what they see in between
-    /// is not exact, but every edge is taken after it came, and nothing stays active.
     #[test]
     fn loses_nothing_while_attention_comes_late(
         vcpus in 1..4usize,
@@ -428,24 +458,6 @@ proptest! {
         eoi_mode in any::<bool>(),
         steps in prop::collection::vec((step(), any::<bool>()), 1..STEPS),
     ) {
-        let mut world = World::new(vcpus, lrs, eoi_mode);
-        let mut owed = Effects::NONE;
-        for (step, late) in steps {
-            // Taking an interrupt back by register races with its being taken by the guest.
-            if matches!(step, Step::Access(_, Access::Bits(5, ..), _)) {
-                continue;
-            }
-            owed |= world.apply(step);
-            if !late {
-                world.attend(owed);
-                owed = Effects::NONE;
-            }
-        }
-        world.attend(owed);
-        world.exact = false;
-        world.drain();
-        for v in 0..vcpus {
-            prop_assert!(world.model.deliverable(v).is_empty(), "an edge was lost");
-        }
+        loses_nothing(vcpus, Hardware::new(lrs), eoi_mode, steps);
     }
 }

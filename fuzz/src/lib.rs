@@ -46,7 +46,7 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "pl011", run: pl011::run, inputs: 200_000 },
     Target { name: "psci", run: psci::run, inputs: 200_000 },
     Target { name: "stage2", run: stage2::run, inputs: 1_500 },
-    Target { name: "vgic", run: vgic::run, inputs: 3_000 },
+    Target { name: "vgic", run: vgic::run, inputs: 4_000 },
     Target { name: "vgic_any", run: vgic_any::run, inputs: 50_000 },
 ];
 

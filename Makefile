@@ -17,6 +17,8 @@ export SEED       # of the random guests (1)
 export N          # how many of them (1000)
 export FROM       # the number of the first (0)
 export EL         # 1 or 2: where `make run-bare` enters the guest
+export TARGET     # the one fuzzer that `make fuzz` runs (all of them)
+export SECONDS    # how long it runs each (60)
 
 # Each user, and each who asks, has a port of their own for gdb.
 GDB_PORT ?= $(shell echo $$((20000 + $$(id -u) % 20000)))
@@ -30,7 +32,7 @@ TOOLS := cargo run --quiet --package mezzanine-tools --
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test test-all bench bench-accept panics-accept debug gdb doctor vms run-bare \
-	guests fmt lint clean setup marks hostile chaos
+	guests fmt lint clean setup marks hostile chaos fuzz
 
 help: ## list the verbs
 	@echo 'Mezzanine, a bare-metal hypervisor for AArch64.  make <verb> [VARIABLE=value]'
@@ -78,6 +80,9 @@ hostile: setup ## run the hostile guests on every machine; print what came of ea
 chaos: setup ## run random guests beside a victim: make chaos SEED=1 N=10000
 	@$(TOOLS) chaos
 
+fuzz: setup ## run each fuzzer under libFuzzer for a minute (TARGET=, SECONDS=)
+	@$(TOOLS) fuzz
+
 bench: setup ## count the instructions of each operation, beside other hypervisors'
 	@$(TOOLS) bench
 
@@ -95,6 +100,7 @@ doctor: ## a table of the tools: found, needed, how to get them
 
 fmt: setup ## format all sources
 	@cargo fmt --all
+	@cargo fmt --manifest-path fuzz/Cargo.toml
 
 lint: setup ## rustfmt and clippy, for the host and for the bare machine
 	@$(TOOLS) lint

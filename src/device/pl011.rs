@@ -208,7 +208,7 @@ impl Pl011 {
         FR_TXFE | empty | full
     }
 
-    /// UARTDR: the next byte. From an empty FIFO, the last one again.
+    /// UARTDR: the next byte. From an empty FIFO, what the next one will overwrite, as QEMU does.
     fn take(&mut self) -> u32 {
         let lost = if self.overrun { DR_OVERRUN } else { 0 };
         let value = u32::from(self.fifo[self.head % DEPTH]) | lost;

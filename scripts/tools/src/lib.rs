@@ -6,6 +6,7 @@ pub mod build;
 pub mod check;
 pub mod error;
 pub mod fetch;
+pub mod fuzz;
 pub mod initramfs;
 pub mod marks;
 pub mod panics;

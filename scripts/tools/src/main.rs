@@ -5,7 +5,7 @@
 use mezzanine_tools::{
     Error, Result, bench, build,
     build::Profile,
-    check, marks, panics,
+    check, fuzz, marks, panics,
     qemu::Machine,
     root,
     run::{self, Ending},
@@ -28,6 +28,7 @@ usage: mezzanine-tools VERB
   hostile           the hostile guests alone, with a table of what came of each family
   chaos             random guests: N of them from FROM on, by SEED
   lint              rustfmt and clippy alone
+  fuzz              each fuzzer under libFuzzer for SECONDS, or TARGET's alone
   bench [--accept]  count the instructions of each operation; keep the figures
   marks [GUEST…]    count what real guests take up to a line that they print
   panics [--accept] count the panics that an exit can reach; keep the figures
@@ -85,6 +86,7 @@ fn dispatch(arguments: &[&str]) -> Result<i32> {
         ["hostile"] => check::hostile(),
         ["chaos"] => check::chaos(),
         ["lint"] => check::lint(),
+        ["fuzz"] => fuzz::run(),
         ["bench"] => bench::compare().map(|good| i32::from(!good)),
         ["bench", "--accept"] => bench::accept().map(|()| 0),
         ["marks", guests @ ..] => marks::print(guests).map(|()| 0),

@@ -159,12 +159,13 @@ fn odd_accesses_read_as_zero_and_do_nothing() {
 fn random_traffic_keeps_line_and_flags_true() {
     use proptest::prelude::*;
     let access = (0u64..0x50, prop::sample::select(&[1u32, 2, 4][..]), any::<u32>(), 0..3u8);
+    let most = if cfg!(miri) { 20 } else { 200 };
     let config = ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 256 },
+        cases: if cfg!(miri) { 2 } else { 256 },
         failure_persistence: None,
         ..Default::default()
     };
-    proptest!(config, |(accesses in prop::collection::vec(access, 1..200))| {
+    proptest!(config, |(accesses in prop::collection::vec(access, 1..most))| {
         let mut uart = Pl011::new();
         let mut line = false;
         for (offset, size, value, kind) in accesses {

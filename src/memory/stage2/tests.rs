@@ -60,6 +60,7 @@ fn control_registers() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of descriptors, and no unsafe code in them")]
 fn the_largest_blocks_that_fit() {
     let mut s2 = stage2(40);
     map(&mut s2, GIB, 2 * GIB, 2 * GIB + M2 + K4).expect("map");
@@ -125,6 +126,7 @@ fn a_table_goes_with_its_last_page() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of descriptors, and no unsafe code in them")]
 fn a_split_keeps_every_translation() {
     let mut s2 = stage2(40);
     map(&mut s2, GIB, 2 * GIB, GIB).expect("map");
@@ -140,6 +142,7 @@ fn a_split_keeps_every_translation() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of descriptors, and no unsafe code in them")]
 fn unmap_splits_only_at_the_ends() {
     let mut s2 = stage2(40);
     map(&mut s2, 0, 0, 2 * GIB).expect("map");
@@ -151,6 +154,7 @@ fn unmap_splits_only_at_the_ends() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of descriptors, and no unsafe code in them")]
 fn running_out_of_tables_leaves_all_as_it_was() {
     // Two page-wise ends: four tables are needed.
     for budget in 0..4 {
@@ -176,6 +180,7 @@ fn running_out_of_tables_leaves_all_as_it_was() {
 
 /// Every page of a small address range, flat.
 #[test]
+#[cfg_attr(miri, ignore = "thousands of walks, and no unsafe code in them")]
 fn pages_one_by_one() {
     let mut s2 = stage2(32);
     let mut model = BTreeMap::new();
@@ -292,12 +297,13 @@ fn check(s2: &Stage2<Simulation>, points: &[u64], model: &Model) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 1 } else { 24 },
+        cases: 24,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
     #[test]
+    #[cfg_attr(miri, ignore = "a slow machine, and no unsafe code in it")]
     fn any_sequence_agrees_with_the_model(ops in prop::collection::vec((op(), 0usize..12), 1..20)) {
         let points = points();
         let mut s2 = stage2(40);

@@ -16,7 +16,7 @@ fn registers() -> impl Strategy<Value = Registers> {
 }
 
 fn config() -> ProptestConfig {
-    let cases = if cfg!(miri) { 2 } else { 256 };
+    let cases = if cfg!(miri) { 1 } else { 256 };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 

@@ -1,8 +1,8 @@
 //! The virtual CPU interface of a GICv3, as far as a guest and the hypervisor can see it: list
 //! registers, priorities, EOIcount and the maintenance interrupt (IHI 0069, chapters 4.8 and 6).
 
-use super::super::CpuInterface;
-use super::super::lr::{self, LR_ACTIVE, LR_EOI, LR_HW, LR_PENDING};
+use super::CpuInterface;
+use super::lr::{self, LR_ACTIVE, LR_EOI, LR_HW, LR_PENDING};
 use std::collections::BTreeSet;
 use std::vec::Vec;
 
@@ -18,6 +18,8 @@ pub struct Hardware {
     pub running: Vec<u8>,
     /// Active physical interrupts.
     pub physical: BTreeSet<u16>,
+    /// A list register forgets that this interrupt is pending: tests see that it is found out.
+    pub loses: Option<u32>,
 }
 
 impl Hardware {
@@ -29,6 +31,7 @@ impl Hardware {
             vmcr: 0xff << lr::VMCR_VPMR_SHIFT | 3,
             running: Vec::new(),
             physical: BTreeSet::new(),
+            loses: None,
         }
     }
 
@@ -144,7 +147,8 @@ impl CpuInterface for Hardware {
     }
 
     fn set_lr(&mut self, index: usize, value: u64) {
-        self.lrs[index] = value;
+        let lost = if self.loses == Some(lr::intid(value)) { LR_PENDING } else { 0 };
+        self.lrs[index] = value & !lost;
     }
 
     fn elrsr(&self) -> u32 {

@@ -194,7 +194,7 @@ fn set_and_clear_registers_read_alike() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 200 },
+        cases: if cfg!(miri) { 2 } else { 200 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -207,7 +207,7 @@ proptest! {
         lrs in prop::sample::select(&[1usize, 4, 16][..]),
         accesses in prop::collection::vec(
             (0..4usize, any::<bool>(), any::<bool>(), offset(), size(), any::<u64>(), 0..6usize),
-            1..200,
+            1..if cfg!(miri) { 12 } else { 200 },
         ),
     ) {
         let (mut vgic, mut ci) = machine(vcpus, lrs);

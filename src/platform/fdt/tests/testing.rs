@@ -153,7 +153,7 @@ pub(crate) fn spoiled(good: Vec<u8>) -> impl Strategy<Value = Blob> {
 /// How many cases a property test runs: few under Miri, which is slow.
 pub(crate) fn cases(count: u32) -> ProptestConfig {
     ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { count },
+        cases: if cfg!(miri) { 1 } else { count },
         failure_persistence: None,
         ..ProptestConfig::default()
     }

@@ -30,7 +30,7 @@ struct Guest {
     mark: &'static str,
 }
 
-const GUESTS: [Guest; 4] = [
+const GUESTS: [Guest; 6] = [
     Guest {
         description: "two-benos",
         kernel: "benos.img",
@@ -48,6 +48,20 @@ const GUESTS: [Guest; 4] = [
     Guest {
         description: "linux",
         kernel: "debian/Image",
+        initrd: Some("linux.cpio"),
+        bootargs: "console=ttyAMA0",
+        mark: "Run /init as init process",
+    },
+    Guest {
+        description: "linux-generic",
+        kernel: "debian-generic/Image",
+        initrd: Some("linux.cpio"),
+        bootargs: "console=ttyAMA0",
+        mark: "Run /init as init process",
+    },
+    Guest {
+        description: "linux-rt",
+        kernel: "debian-rt/Image",
         initrd: Some("linux.cpio"),
         bootargs: "console=ttyAMA0",
         mark: "Run /init as init process",
@@ -113,6 +127,7 @@ fn one_vcpu(source: &PathBuf, name: &str) -> Result<PathBuf> {
     let text = fs::read_to_string(source).map_err(Error::file(source))?;
     let text = text
         .replace("cpus = <2>", "cpus = <1>")
+        .replace("cpus = <4>", "cpus = <1>")
         .replace("\tbeta {", "\tbeta {\n\t\tstatus = \"disabled\";");
     // Beside the others, since its files are named from there.
     let file = root().join(format!("vms/.marks-{name}.dts"));

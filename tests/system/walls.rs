@@ -45,7 +45,13 @@ const WALLS: [Wall; 9] = [
     ),
     // The frames of the demo's VMs are here, and in nobody's map but their own.
     Wall::new("guest", Trespass::Read, "0x70000000", "translation fault"),
-    Wall::new("window", Trespass::Read, "0xff8080000000", "translation fault"),
+    // This pCPU's own: another may be at work on a VM's memory, and have its window open.
+    Wall::new(
+        "window",
+        Trespass::Read,
+        "0xff8080000000 + ($_thread - 1) * 0x200000",
+        "translation fault",
+    ),
     Wall::new("zero", Trespass::Write, "0x0", "translation fault"),
 ];
 

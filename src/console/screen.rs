@@ -201,9 +201,11 @@ impl<const N: usize> Screen<N> {
         self.put_number(missed);
         self.out.put(b" bytes of it lost\r\n");
         self.commit(Row::Clear);
-        for line in self.held.split_inclusive(|byte| *byte == b'\n') {
-            self.out.put(line);
-            self.lost = self.lost.saturating_add(usize::from(!self.out.commit()));
+        for byte in &self.held {
+            self.out.put(&[*byte]);
+            if *byte == b'\n' {
+                self.lost = self.lost.saturating_add(usize::from(!self.out.commit()));
+            }
         }
         self.held.clear();
     }

@@ -120,11 +120,7 @@ pub(super) fn call<P: DerefMut<Target = Power>>(
     Outcome::Return(match id {
         PSCI_VERSION => VERSION,
         PSCI_CPU_ON_32 | PSCI_CPU_ON_64 => return cpu_on(guest, x1, x2, x3, power),
-        PSCI_AFFINITY_INFO_32 | PSCI_AFFINITY_INFO_64 => {
-            let vcpus = node(guest, x1, x2);
-            let state = vcpus.and_then(|vcpus| power().affinity(vcpus));
-            state.unwrap_or(code::INVALID_PARAMETERS)
-        }
+        PSCI_AFFINITY_INFO_32 | PSCI_AFFINITY_INFO_64 => affinity_info(guest, x1, x2, power),
         PSCI_CPU_OFF => return Outcome::CpuOff,
         PSCI_CPU_SUSPEND_32 | PSCI_CPU_SUSPEND_64 => {
             // The original format: a StateID and a StateType, PowerLevel 0. A power-down state
@@ -154,8 +150,21 @@ pub(super) fn call<P: DerefMut<Target = Power>>(
     })
 }
 
+/// AFFINITY_INFO.
+#[inline(never)]
+fn affinity_info<P: DerefMut<Target = Power>>(
+    guest: &Guest,
+    target: u64,
+    level: u64,
+    power: impl FnOnce() -> P,
+) -> u64 {
+    let state = node(guest, target, level).and_then(|vcpus| power().affinity(vcpus));
+    state.unwrap_or(code::INVALID_PARAMETERS)
+}
+
 /// CPU_ON. Arguments are checked first, in their order; of several callers with good ones exactly
 /// one finds the target off.
+#[inline(never)]
 fn cpu_on<P: DerefMut<Target = Power>>(
     guest: &Guest,
     target: u64,

@@ -292,6 +292,7 @@ impl Vm {
     /// The power states, locked at a moment at which no CPU_ON is half done: who wins one has no
     /// more to do than to reset and start the target, at EL2, and waits for nothing that the caller
     /// holds. So a call sees its target on or off, and never in between.
+    #[inline(never)]
     pub fn settled_power(&self) -> LockGuard<'_, Power, { rank::DEVICE }> {
         loop {
             let power = self.power.lock();

@@ -68,8 +68,8 @@ fn act(guest: &mut Guest, outcome: Outcome) -> Next {
             x[0] = code::SUCCESS;
             return super::wait::block(guest);
         }
-        Outcome::SystemOff => guest.vm.stop(Why::PowerOff),
-        Outcome::SystemReset => guest.vm.stop(Why::Reset),
+        Outcome::SystemOff => return guest.stop_vm(Why::PowerOff),
+        Outcome::SystemReset => return guest.stop_vm(Why::Reset),
     }
     Next::Resume
 }

@@ -6,7 +6,6 @@ use tock_registers::interfaces::Readable;
 
 use super::esr::{Esr, Report};
 use super::guest::{Guest, Next};
-use crate::sched::Reason;
 use crate::vm::life::Why;
 
 /// Stops the VM: says which vCPU did what where.
@@ -17,8 +16,7 @@ pub fn stop(guest: &mut Guest, esr: Esr, why: &str) -> Next {
         "{} vCPU {}: stopped: {report}, PC {:#x}: {why}",
         guest.vm.name, guest.vcpu.index, guest.state.frame.pc
     );
-    guest.vm.stop(Why::Fault);
-    guest.leave(Reason::Preempted)
+    guest.stop_vm(Why::Fault)
 }
 
 /// A physical SError while the guest ran: it is the guest's, as far as anyone can tell, so it gets

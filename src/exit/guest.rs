@@ -17,6 +17,7 @@ use crate::el2::{cache, percpu, traps};
 use crate::platform::{psci, timer};
 use crate::sched::Reason;
 use crate::vm::layout::PHYSICAL_TIMER_INTID;
+use crate::vm::life::Why;
 use crate::vm::{State, Vcpu, Vm, schedule};
 
 /// What the run loop does after an exit was handled.
@@ -142,6 +143,14 @@ impl Guest {
     pub fn leave(&mut self, reason: Reason) -> Next {
         self.reason = reason;
         Next::Leave
+    }
+
+    /// Stops the VM. The vCPU is off by itself, and doesn't wait to be told: where a sibling stops
+    /// the VM at the same time that may be a moment later, and none of these calls returns.
+    #[cold]
+    pub fn stop_vm(&mut self, why: Why) -> Next {
+        self.vm.stop(why);
+        self.leave(Reason::Off)
     }
 
     /// Its stack pointer, by PSTATE.SP.

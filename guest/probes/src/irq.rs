@@ -99,7 +99,7 @@ pub fn let_in() {
 }
 
 /// Spins until `condition` holds, for `ms` milliseconds at most; gives back whether it holds.
-pub fn wait_for(ms: u64, condition: impl Fn() -> bool) -> bool {
+pub fn wait_for(ms: u64, mut condition: impl FnMut() -> bool) -> bool {
     let start = timer::now();
     while timer::now().wrapping_sub(start) < timer::ms(ms) {
         if condition() {

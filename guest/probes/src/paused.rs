@@ -89,12 +89,17 @@ fn other(cpu: usize) {
     gic::enable(timer::VIRTUAL_INTID);
     let lives = if boot::has("cycle") { LIFE } else { usize::MAX };
     for _ in 0..lives {
+        look(cpu);
         if END.load(SeqCst) {
             break;
         }
-        look(cpu);
         rest();
     }
+}
+
+/// Whether all CPUs but the first are off, or are soon.
+fn others_off(cpus: usize) -> bool {
+    irq::wait_for(10_000, || (1..cpus).all(|cpu| psci::affinity_info(cpu as u64) == OFF))
 }
 
 /// The probe.
@@ -126,11 +131,13 @@ pub fn run() {
             }
         }
     }
-    check::that(
-        "paused.all-off",
-        irq::wait_for(10_000, || (1..cpus).all(|cpu| psci::affinity_info(cpu as u64) == OFF)),
-        "all others off",
-    );
+    check::that("paused.all-off", others_off(cpus), "all others off");
+    // Who was on its way out at the last pause has not seen it: all look once more.
+    look(0);
+    for cpu in 1..cpus {
+        check::equal("paused.on", smp::start(cpu, other), psci::SUCCESS);
+    }
+    check::that("paused.all-off", others_off(cpus), "all others off");
     check::equal("paused.never-back", BACK.load(SeqCst), 0);
     check::equal("paused.never-early", EARLY.load(SeqCst), 0);
     let seen = &SEEN[..cpus];

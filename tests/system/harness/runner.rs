@@ -101,6 +101,7 @@ fn prepare(runs: &[(&Test, Config)]) -> mezzanine_tools::Result<()> {
     let needed = [
         ("real/", "crowd"),
         ("real/", "installer"),
+        ("paused/linux", "crowd"),
         ("real/debian-generic", "linux-generic"),
         ("real/debian-rt", "linux-rt"),
     ];

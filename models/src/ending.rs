@@ -1,6 +1,6 @@
 //! vCPUs that switch each other and themselves on and off by PSCI while one of them ends the VM or
 //! starts it anew: the real power states, life cycle and run queue, and the steps of `Vm` and
-//! `exit::call` between their locks.
+//! `exit::call` between their locks; and an operator who starts the VM again when it is off.
 //!
 //! As in `pausing`, kicks are no part of it: a pCPU with a request for its vCPU may put it away at
 //! any time, and a free one may pick at any time.
@@ -33,6 +33,8 @@ enum Variant {
     PutsBlindly,
     /// Who puts a vCPU away doesn't look whether its VM has started anew since.
     CountsOffAnew,
+    /// The VM counts as off before its memory is the machine's again.
+    OffTooEarly,
 }
 
 /// What a pCPU is about to do: the next section under a lock.
@@ -58,6 +60,8 @@ enum Pcpu {
     Stops(usize, Option<usize>),
     /// If all vCPUs are off, the VM is, or starts anew.
     Checks(Option<usize>),
+    /// The VM's memory goes back to the machine.
+    Releases(Option<usize>),
     /// The vCPU that made the call is off by itself.
     Leaves(usize),
 }
@@ -75,10 +79,12 @@ struct World {
     torn: bool,
     /// How often the VM was prepared.
     lives: u8,
+    has_memory: bool,
     /// How often things may still happen.
     starts: u8,
     ends: u8,
     stops: u8,
+    restarts: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +98,16 @@ enum Step {
     CpuOn(usize, usize),
     CpuOff(usize),
     System(usize, Why),
-    /// The VM's job has prepared its memory.
+    /// The operator starts the VM that is off.
+    Start,
+    /// The VM's job has taken memory, or has it still, and prepared it.
     Prepared,
 }
 
 struct Ending {
     variant: Variant,
-    /// How many CPU_ON, CPU_OFF, and ends or resets there may be.
-    budget: [u8; 3],
+    /// How many CPU_ON, CPU_OFF, ends or resets, and starts there may be.
+    budget: [u8; 4],
 }
 
 const ALONE: &str = "a vCPU is reset by one who has it for itself";
@@ -107,6 +115,7 @@ const ONE: &str = "of several calls one wins";
 const OFF: &str = "of a VM that is off, or prepared anew, nobody runs";
 const ENDS: &str = "a stop takes effect";
 const AGREE: &str = "who counts as on is on";
+const OWNS: &str = "a VM that runs has its memory";
 const HAPPENS: [&str; 3] = ["it is off", "it started anew", "all its vCPUs went off"];
 
 impl World {
@@ -211,7 +220,19 @@ impl World {
             }
             Pcpu::Checks(caller) => {
                 if matches!(self.life, Life::Stopping(_)) && !(0..VCPUS).any(|v| self.is_on(v)) {
-                    self.life.stopped().unwrap();
+                    if !self.life.stopped().unwrap() {
+                        if variant == Variant::OffTooEarly {
+                            self.life.released().unwrap();
+                        }
+                        return Pcpu::Releases(caller);
+                    }
+                }
+                Self::back(caller)
+            }
+            Pcpu::Releases(caller) => {
+                self.has_memory = false;
+                if variant != Variant::OffTooEarly {
+                    self.life.released().unwrap();
                 }
                 Self::back(caller)
             }
@@ -254,15 +275,20 @@ impl Model for Ending {
             winners: [1, 0, 0],
             torn: false,
             lives: 0,
+            has_memory: true,
             starts: self.budget[0],
             ends: self.budget[1],
             stops: self.budget[2],
+            restarts: self.budget[3],
         }]
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
         if world.life == Life::Preparing {
             steps.push(Step::Prepared);
+        }
+        if matches!(world.life, Life::Off(_)) && world.restarts > 0 {
+            steps.push(Step::Start);
         }
         for (pcpu, doing) in world.pcpus.iter().enumerate() {
             match *doing {
@@ -341,8 +367,13 @@ impl Model for Ending {
                 next.stops -= 1;
                 next.pcpus[pcpu] = next.stop(why, Some(vcpu));
             }
+            Step::Start => {
+                next.restarts -= 1;
+                next.life.start().unwrap();
+            }
             Step::Prepared => {
                 next.lives += 1;
+                next.has_memory = true;
                 next.power = Power::new();
                 next.winners = [1, 0, 0];
                 next.life.ready().unwrap();
@@ -358,7 +389,7 @@ impl Model for Ending {
             Property::always(ALONE, |_, world: &World| !world.torn),
             Property::always(ONE, |_, world: &World| world.winners.iter().all(|won| *won <= 1)),
             Property::always(OFF, |_, world: &World| {
-                let off = matches!(world.life, Life::Off(_) | Life::Preparing);
+                let off = matches!(world.life, Life::Releasing(_) | Life::Off(_) | Life::Preparing);
                 let runs = |pcpu: &Pcpu| matches!(pcpu, Pcpu::Runs(_));
                 !off || !(0..VCPUS).any(|v| world.is_on(v)) && !world.pcpus.iter().any(runs)
             }),
@@ -368,6 +399,9 @@ impl Model for Ending {
             Property::always(AGREE, |_, world: &World| {
                 let agree = |v| (world.power.state(v) == PowerState::On) == world.is_on(v);
                 !(world.settled() && world.life == Life::Running) || (0..VCPUS).all(agree)
+            }),
+            Property::always(OWNS, |_, world: &World| {
+                world.life != Life::Running || world.has_memory
             }),
             Property::sometimes(HAPPENS[0], |_, world: &World| {
                 world.life == Life::Off(Why::PowerOff)
@@ -380,28 +414,28 @@ impl Model for Ending {
     }
 }
 
-fn check(variant: Variant, budget: [u8; 3]) -> impl Checker<Ending> {
+fn check(variant: Variant, budget: [u8; 4]) -> impl Checker<Ending> {
     Ending { variant, budget }.checker().spawn_bfs().join()
 }
 
 /// Nothing that must always hold is broken.
-fn holds(budget: [u8; 3]) -> impl Checker<Ending> {
+fn holds(budget: [u8; 4]) -> impl Checker<Ending> {
     let checker = check(Variant::Correct, budget);
     println!("{} states", checker.unique_state_count());
-    for property in [ALONE, ONE, OFF, ENDS, AGREE] {
+    for property in [ALONE, ONE, OFF, ENDS, AGREE, OWNS] {
         checker.assert_no_discovery(property);
     }
     checker
 }
 
 /// The checker finds that the variant breaks this property.
-fn finds(variant: Variant, budget: [u8; 3], property: &'static str) {
+fn finds(variant: Variant, budget: [u8; 4], property: &'static str) {
     check(variant, budget).assert_any_discovery(property);
 }
 
 #[test]
 fn one_vcpu_wins_and_the_vm_ends_with_all() {
-    let checker = holds([2, 1, 1]);
+    let checker = holds([2, 1, 1, 0]);
     for state in HAPPENS {
         checker.assert_any_discovery(state);
     }
@@ -409,36 +443,47 @@ fn one_vcpu_wins_and_the_vm_ends_with_all() {
 
 #[test]
 fn the_next_life_is_no_business_of_the_last() {
-    holds([1, 0, 2]);
-    holds([1, 2, 1]);
+    holds([1, 0, 2, 0]);
+    holds([1, 2, 1, 0]);
+}
+
+#[test]
+fn an_operator_starts_it_when_it_is_off() {
+    let checker = holds([1, 0, 2, 1]);
+    checker.assert_any_discovery(HAPPENS[1]);
 }
 
 #[test]
 fn a_vcpu_started_in_a_vm_that_stops_is_found() {
-    finds(Variant::StartsBlindly, [2, 0, 1], ENDS);
+    finds(Variant::StartsBlindly, [2, 0, 1, 0], ENDS);
 }
 
 #[test]
 fn a_vcpu_that_is_reset_while_it_runs_is_found() {
-    finds(Variant::OffAtOnce, [2, 1, 0], ALONE);
+    finds(Variant::OffAtOnce, [2, 1, 0, 0], ALONE);
 }
 
 #[test]
 fn two_winners_are_found() {
-    finds(Variant::LooksUnlocked, [3, 0, 0], ONE);
+    finds(Variant::LooksUnlocked, [3, 0, 0, 0], ONE);
 }
 
 #[test]
 fn a_vcpu_that_is_off_before_it_counts_as_on_is_found() {
-    finds(Variant::OnTooLate, [1, 1, 0], AGREE);
+    finds(Variant::OnTooLate, [1, 1, 0, 0], AGREE);
 }
 
 #[test]
 fn a_stop_that_nobody_ends_is_found() {
-    finds(Variant::PutsBlindly, [1, 0, 1], ENDS);
+    finds(Variant::PutsBlindly, [1, 0, 1, 0], ENDS);
 }
 
 #[test]
 fn a_leave_that_is_counted_in_the_next_life_is_found() {
-    finds(Variant::CountsOffAnew, [2, 0, 1], AGREE);
+    finds(Variant::CountsOffAnew, [2, 0, 1, 0], AGREE);
+}
+
+#[test]
+fn a_vm_that_loses_the_memory_of_its_next_life_is_found() {
+    finds(Variant::OffTooEarly, [0, 0, 1, 1], OWNS);
 }

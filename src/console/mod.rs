@@ -34,7 +34,7 @@ pub const COMMAND: u8 = 0x1d;
 
 /// The keys behind it.
 const HELP: &[u8] = b"INFO: console: Ctrl-] and: a digit moves the keyboard, p pauses or resumes \
-    its VM, r begins or ends its raw view, ? lists keys and VMs, Ctrl-] sends one";
+    its VM, s starts it when it is off, r begins or ends its raw view, ? lists keys and VMs, Ctrl-] sends one";
 
 /// What became of a byte from the keyboard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,8 +45,17 @@ pub enum Input {
     ToVm(usize, u8),
     /// The keyboard is perhaps another VM's now.
     Switched,
-    /// The VM of this number is to be paused, or to go on.
-    Pause(usize),
+    /// The VM of this number is to do something.
+    Order(usize, Order),
+}
+
+/// What the operator's keys ask of a VM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// To stand still, or to go on.
+    PauseOrResume,
+    /// To start, if it hasn't been started or is off.
+    Start,
 }
 
 /// The VMs' lines.
@@ -189,7 +198,10 @@ impl<const N: usize> Mux<N> {
         let was_raw = self.end_raw();
         match key {
             b'0'..=b'9' => return self.switch(key),
-            b'p' if self.lines.get(vm).is_some() => return Input::Pause(vm),
+            b'p' if self.lines.get(vm).is_some() => {
+                return Input::Order(vm, Order::PauseOrResume);
+            }
+            b's' if self.lines.get(vm).is_some() => return Input::Order(vm, Order::Start),
             // In batch there is no terminal to give away.
             b'r' if !was_raw && !self.lines.batch => self.begin_raw(vm),
             b'?' => {

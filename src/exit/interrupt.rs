@@ -84,8 +84,8 @@ fn maintenance(guest: &mut Guest) {
 /// The terminal takes more, or keys were pressed: the VMs that they are for have to hear of it.
 #[inline(never)]
 fn uart() {
-    let call = |what: fn(&'static Vm)| move |vm| vm::by_id(vm).into_iter().for_each(what);
-    console::interrupt(call(Vm::take_keys), call(Vm::pause_or_resume));
+    let tell = |vm| vm::by_id(vm).into_iter().for_each(Vm::take_keys);
+    console::interrupt(tell, |vm, order| vm::by_id(vm).into_iter().for_each(|vm| vm.obey(order)));
 }
 
 /// The guest's own timer: it goes into a list register that is linked with it (HW=1), so that the

@@ -8,7 +8,7 @@ use spin::Once;
 
 use super::pl011::Uart;
 use super::timer;
-use crate::console::{Input, Mux, OWN, Record, Ring};
+use crate::console::{Input, Mux, OWN, Order, Record, Ring};
 use crate::el2::lock::{Lock, rank, seize};
 
 /// Bytes that may be on their way to the terminal.
@@ -88,9 +88,9 @@ pub fn vm_byte(id: usize, byte: u8) {
     console.send();
 }
 
-/// The UART's interrupt. Calls `tell` with each VM for which keys wait, and `pause` with one that
-/// is to be paused, or to go on.
-pub fn interrupt(tell: impl Fn(usize), pause: impl Fn(usize)) {
+/// The UART's interrupt. Calls `tell` with each VM for which keys wait, and `order` with one of which
+/// the operator wants something.
+pub fn interrupt(tell: impl Fn(usize), order: impl Fn(usize, Order)) {
     let Some(uart) = UART.get() else { return };
     let mut input = Input::Switched;
     while input != Input::None {
@@ -100,8 +100,8 @@ pub fn interrupt(tell: impl Fn(usize), pause: impl Fn(usize)) {
         let waiting = console.publish_keys();
         drop(console);
         waiting.into_iter().for_each(&tell);
-        if let Input::Pause(vm) = input {
-            pause(vm);
+        if let Input::Order(vm, what) = input {
+            order(vm, what);
         }
     }
 }
@@ -124,7 +124,7 @@ pub fn next_key(id: usize) -> Option<u8> {
 }
 
 impl Console {
-    /// Takes what was typed, until the keyboard goes to another VM or one is to be paused: the one
+    /// Takes what was typed, until the keyboard goes to another VM or an order comes: the one
     /// that had it is to get what it can first, or a script that types fast would lose its last
     /// words. Returns what it stopped for.
     fn receive(&mut self, uart: &Uart) -> Input {

@@ -12,11 +12,12 @@ use super::clean::Cleaning;
 use super::description::VmConfig;
 use super::image::LoadPlan;
 use super::layout::UART_INTID;
-use super::life::{Life, Why};
+use super::life::{InvalidTransition, Life, Why};
 use super::prepare::Preparation;
 use super::schedule::{self, Thing};
 use super::stolen::StolenTime;
-use super::{Vcpu, memory, tree};
+use super::{Vcpu, tree};
+use crate::console::Order;
 use crate::device::STOLEN_TIME_BASE;
 use crate::device::calls::{self, Mitigations};
 use crate::device::pl011::Pl011;
@@ -202,18 +203,36 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Starts it: first the job that zeroes and loads its memory.
-    pub fn start(&'static self) -> Result<(), String> {
-        let started = self.life.lock().start();
-        started.map_err(|refused| format!("{}: {refused}", self.name))?;
-        let frames = memory::take(&self.config).map_err(|error| {
-            *self.life.lock() = Life::Made;
-            format!("{}: memory-mib: {error}", self.name)
-        })?;
-        *self.preparation.lock() = Preparation::Zero(frames);
+    /// Starts it: first the job that takes memory, zeroes it and loads its images.
+    pub fn start(&'static self) -> Result<(), InvalidTransition> {
+        self.life.lock().start()?;
         LIVE.fetch_add(1, Ordering::AcqRel);
+        *self.preparation.lock() = Preparation::Take;
         self.call_job();
         Ok(())
+    }
+
+    /// The job can't do it: the VM is off, with nothing.
+    pub(super) fn unprepared(&self, why: &dyn core::fmt::Display) {
+        error!("{}: {why}", self.name);
+        if self.life.lock().fail().is_ok() {
+            note_failure();
+            LIVE.fetch_sub(1, Ordering::AcqRel);
+            off_if_last();
+        }
+    }
+
+    /// Does what the operator's key asks for.
+    pub fn obey(&'static self, order: Order) {
+        let refused = match order {
+            Order::PauseOrResume => self.pause_or_resume(),
+            Order::Start => self.start(),
+        };
+        match (order, refused) {
+            (_, Err(refused)) => warn!("{}: {refused}", self.name),
+            (Order::Start, Ok(())) => info!("{}: starts", self.name),
+            (Order::PauseOrResume, Ok(())) => {}
+        }
     }
 
     /// The job has work to do. It is never off, so that a call is never lost: at worst it runs once
@@ -265,11 +284,11 @@ impl Vm {
         }
     }
 
-    /// The operator's key: pauses it, or lets it go on.
+    /// Pauses it, or lets it go on.
     ///
     /// Its life is locked for as long as its vCPUs are told one by one, so that who starts one of
     /// them, or puts the last one away, sees all of it or nothing.
-    pub fn pause_or_resume(&'static self) {
+    fn pause_or_resume(&'static self) -> Result<(), InvalidTransition> {
         let mut life = self.life.lock();
         let now = timer::now();
         if let Ok(stood) = life.resume(now) {
@@ -278,15 +297,15 @@ impl Vm {
             for vcpu in &self.vcpus {
                 schedule::tell(|queue| queue.resume(vcpu.entity, now));
             }
-        } else if let Err(refused) = life.pause() {
-            warn!("{}: {refused}", self.name);
         } else {
+            life.pause()?;
             for vcpu in &self.vcpus {
                 schedule::tell(|queue| queue.pause(vcpu.entity));
             }
             drop(life);
             self.check_left();
         }
+        Ok(())
     }
 
     /// The power states, locked at a moment at which no CPU_ON is half done: who wins one has no
@@ -365,7 +384,6 @@ impl Vm {
         for vcpu in &self.vcpus {
             self.tell_account(vcpu);
         }
-        let now = *life;
         drop(life);
         console::flush_vm(self.id);
         if again {
@@ -376,10 +394,9 @@ impl Vm {
             return self.call_job();
         }
         self.give_back();
-        if now == Life::Off(Why::Fault) {
-            note_failure();
-        } else {
-            info!("{}: off", self.name);
+        match self.life.lock().released() {
+            Ok(Why::Fault) => note_failure(),
+            _ => info!("{}: off", self.name),
         }
         LIVE.fetch_sub(1, Ordering::AcqRel);
         off_if_last();

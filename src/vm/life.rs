@@ -16,14 +16,15 @@ pub enum Why {
 /// Where a VM is in its life.
 ///
 /// ```text
-///  Made ─▶ Preparing ─▶ Running ──────────▶ Stopping(why) ─▶ Off(why)
+///  Made ─▶ Preparing ─▶ Running ──────────▶ Stopping(why) ─▶ Releasing(why) ─▶ Off(why)
 ///              ▲         │   ▲                   ▲  │ Reset
 ///              │         ▼   │                   │  │
 ///              │      Pausing ─▶ Paused(since) ──┘  │
 ///              └────────────────────────────────────┘
 /// ```
 ///
-/// Pausing has the same ways out as Paused: back to Running, and to Stopping.
+/// Pausing has the same ways out as Paused: back to Running, and to Stopping. From Off the operator
+/// starts it again: Preparing. What can't be prepared is Off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Life {
     /// Made from its description, not started.
@@ -38,7 +39,9 @@ pub enum Life {
     Paused(u64),
     /// Its vCPUs are leaving their pCPUs.
     Stopping(Why),
-    /// No vCPU runs any more.
+    /// No vCPU runs any more; its memory goes back to the machine.
+    Releasing(Why),
+    /// It has nothing but its description.
     Off(Why),
 }
 
@@ -85,6 +88,11 @@ impl Life {
         self.step(*self == Self::Preparing, Self::Running, "run")
     }
 
+    /// It can't be prepared.
+    pub fn fail(&mut self) -> Result<(), InvalidTransition> {
+        self.step(*self == Self::Preparing, Self::Off(Why::Fault), "fail")
+    }
+
     /// It stops. Of several vCPUs that ask at once the first one's reason holds.
     pub fn stop(&mut self, why: Why) -> Result<(), InvalidTransition> {
         let is_alive = matches!(self, Self::Running | Self::Pausing | Self::Paused(_));
@@ -99,11 +107,18 @@ impl Life {
                 Ok(true)
             }
             Self::Stopping(why) => {
-                *self = Self::Off(why);
+                *self = Self::Releasing(why);
                 Ok(false)
             }
-            _ => self.refuse("be off"),
+            _ => self.refuse("have stopped"),
         }
+    }
+
+    /// Its memory is the machine's. Returns why it has stopped.
+    pub fn released(&mut self) -> Result<Why, InvalidTransition> {
+        let Self::Releasing(why) = *self else { return self.refuse("be off") };
+        *self = Self::Off(why);
+        Ok(why)
     }
 
     /// It is to stand still.

@@ -1,15 +1,13 @@
 //! A VM's memory: frames that it takes from the machine's when it starts and gives back when it is
 //! off, and the stage-2 tables that let its vCPUs see them.
 
-use alloc::string::{String, ToString};
-
 use log::{debug, error};
 use spin::Once;
 
 use super::Vm;
 use super::description::VmConfig;
 use crate::el2::lock::{Lock, rank};
-use crate::memory::frames::{Clean, Dirty, FrameAllocator, Frames, Run};
+use crate::memory::frames::{self, Clean, Dirty, FrameAllocator, Frames, Run};
 use crate::memory::{BLOCK_SIZE, Ipa, Pa, guest, stage2};
 
 /// The machine's memory that no VM has.
@@ -21,12 +19,15 @@ pub fn set_aside(frames: FrameAllocator) {
 }
 
 /// Takes what a VM needs.
-pub(super) fn take(config: &VmConfig<'_>) -> Result<Frames<Dirty>, String> {
-    match FREE.get().map(|free| free.lock().allocate(config.frames())) {
-        Some(Ok(frames)) => Ok(frames),
-        Some(Err(error)) => Err(error.to_string()),
-        None => Err("no memory was set aside".into()),
+pub(super) fn take(config: &VmConfig<'_>) -> Result<Frames<Dirty>, frames::Error> {
+    let frames = match FREE.get() {
+        Some(free) => free.lock().allocate(config.frames())?,
+        None => return Err(frames::Error::Exhausted(config.frames(), 0)),
+    };
+    for run in frames.runs() {
+        debug!("{}: {} MiB at {}", config.name, run.bytes() >> 20, run.pa);
     }
+    Ok(frames)
 }
 
 impl Vm {

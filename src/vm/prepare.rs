@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use log::error;
 
-use super::Vm;
+use super::{Vm, memory};
 use crate::el2::cache;
 use crate::memory::frames::{Clean, Dirty, Frames};
 use crate::memory::guest::{self, SLICE};
@@ -18,6 +18,8 @@ pub enum Preparation {
     /// The VM has no memory; or it is between two steps.
     #[default]
     Nothing,
+    /// It is to get memory.
+    Take,
     /// Being zeroed.
     Zero(Frames<Dirty>),
     /// Zero; part `part` of the images is there up to byte `done`.
@@ -37,7 +39,7 @@ impl Preparation {
     /// The frames out of it, as whoever used them left them.
     pub fn take(&mut self) -> Option<Frames<Dirty>> {
         match core::mem::take(self) {
-            Self::Nothing => None,
+            Self::Nothing | Self::Take => None,
             Self::Zero(frames) => Some(frames),
             Self::Load { frames, .. } | Self::Done(frames) => Some(frames.soil()),
         }
@@ -56,6 +58,14 @@ impl Vm {
     pub fn job_slice(&'static self) -> bool {
         let mut preparation = self.preparation.lock();
         *preparation = match core::mem::take(&mut *preparation) {
+            Preparation::Take => match memory::take(&self.config) {
+                Ok(frames) => Preparation::Zero(frames),
+                Err(why) => {
+                    drop(preparation);
+                    self.unprepared(&why);
+                    return true;
+                }
+            },
             Preparation::Zero(frames) => self.zero_slice(frames),
             Preparation::Load { frames, part, done } => self.load_slice(frames, part, done),
             other => {

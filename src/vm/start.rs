@@ -66,7 +66,11 @@ pub fn start_all(
         let started = vm.and_then(|vm| {
             let config = &vm.config;
             info!("{}: {} vCPUs, {} MiB", config.name, config.cpus, config.memory_mib);
-            if config.autostart { vm.start() } else { Ok(()) }
+            if config.autostart {
+                vm.start().map_err(|refused| refused.to_string())
+            } else {
+                Ok(())
+            }
         });
         if let Err(why) = started {
             refuse(&why);

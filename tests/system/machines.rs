@@ -93,6 +93,29 @@ pub fn tests() -> Vec<Test> {
                 _ => Err(outcome.failure(format!("of {all:?} MiB, given back: {back:?}"))),
             }
         }),
+        Test::new("machines/operator-starts", |config| {
+            // One that waits for it, and again when it is off; not while it runs.
+            let late = Vm::new("late").kernel("pong").no_autostart();
+            let idle = Vm::new("idle").kernel("pong");
+            let mut talk = Case::new(config).attended().vm(idle).vm(late).start()?;
+            talk.expect("[idle] READY")?;
+            talk.say("\u{1d}1")?;
+            for _ in 0..3 {
+                talk.say("\u{1d}s")?;
+                talk.expect("INFO: late: starts")?;
+                talk.expect("[late] READY")?;
+                talk.say("\u{1d}s")?;
+                talk.expect("WARN: late: a VM that is Running can't start")?;
+                talk.say("quit\r")?;
+                talk.expect("INFO: late: off")?;
+            }
+            talk.say("\u{1d}0quit\r")?;
+            let outcome = talk.finish()?;
+            if outcome.lines("late").filter(|line| *line == "READY").count() != 3 {
+                return Err(outcome.failure("three lives wanted"));
+            }
+            outcome.expect_status(0)
+        }),
         Test::new("machines/keyboard", |config| {
             let vm = Vm::new("p").kernel("pong");
             let mut talk = Case::new(config).attended().vm(vm).start()?;

@@ -85,7 +85,11 @@ fn stress(config: Config) -> Verdict {
 /// A kernel with so many vCPUs, fewer or more than there are pCPUs.
 fn stress_of(config: Config, kernel: &str, cpus: u32) -> Verdict {
     let vm = Vm::linux("linux", cpus, "stress").memory(512).kernel(kernel);
-    let outcome = Case::new(config).vm(vm).timeout(600).run()?;
+    let mut case = Case::new(config).vm(vm).timeout(600);
+    if config.smp == 1 {
+        case = case.counting_instructions();
+    }
+    let outcome = case.run()?;
     outcome.expect_line("linux", &[&format!("SMP: Total of {cpus} processors activated.")])?;
     stressed(&outcome, "linux")?;
     if cpus > 1 {

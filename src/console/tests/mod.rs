@@ -235,7 +235,7 @@ fn the_keyboard_goes_where_it_is_told() {
     assert_eq!(run.command(COMMAND), Input::ToVm(1, COMMAND));
     assert_eq!(run.command(b'x'), Input::None);
     assert_eq!(run.command(b'7'), Input::None);
-    assert_eq!(run.command(b'p'), Input::Pause(1));
+    assert_eq!(run.command(b'p'), Input::Order(1, Order::PauseOrResume));
     assert_eq!(run.command(b'?'), Input::None);
     run.write(0, b"\n");
     let wanted = [

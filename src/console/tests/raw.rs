@@ -6,7 +6,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::super::screen::PUT_RIGHT;
-use super::{Big, Input, NAMES, Run, Small};
+use super::{Big, Input, NAMES, Order, Run, Small};
 
 const BEGIN: &str = "[mezzanine] INFO: console: alpha has the terminal, until Ctrl-] r\r\n";
 
@@ -68,7 +68,7 @@ fn every_way_out_puts_the_terminal_right() {
     let ways: [(&str, Way); 6] = [
         ("", |run| assert_eq!(run.command(b'r'), Input::None)),
         ("", |run| assert_eq!(run.command(b'x'), Input::None)),
-        ("", |run| assert_eq!(run.command(b'p'), Input::Pause(0))),
+        ("", |run| assert_eq!(run.command(b'p'), Input::Order(0, Order::PauseOrResume))),
         ("VM 1 beta has the keyboard\r\n", |run| assert_eq!(run.command(b'1'), Input::Switched)),
         ("VM 2 gamma\r\n", |run| assert_eq!(run.command(b'?'), Input::None)),
         ("", |run| run.mux.flush(0)),

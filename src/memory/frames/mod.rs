@@ -13,6 +13,7 @@
 //! [`Frames<Clean>`](Frames) comes from nowhere else than from zeroing every byte. Neither type
 //! can be copied: whoever holds it holds the memory, and it is nobody else's.
 
+use alloc::collections::{BinaryHeap, TryReserveError};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
@@ -106,10 +107,22 @@ impl Frames<Clean> {
     }
 }
 
-/// There are too few frames: how many were asked for, and how many are free.
+/// Why there are no frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("frames: {} MiB asked for, {} MiB free", mib(.0), mib(.1))]
-pub struct Exhausted(pub u64, pub u64);
+pub enum Error {
+    /// Too few: how many were asked for, and how many are free.
+    #[error("frames: {} MiB asked for, {} MiB free", mib(.0), mib(.1))]
+    Exhausted(u64, u64),
+    /// The books of them have no room in EL2's heap.
+    #[error("frames: EL2's heap is full")]
+    NoHeap,
+}
+
+impl From<TryReserveError> for Error {
+    fn from(_: TryReserveError) -> Self {
+        Self::NoHeap
+    }
+}
 
 fn mib(frames: &u64) -> u64 {
     frames.saturating_mul(BLOCK_SIZE >> 20)
@@ -129,56 +142,31 @@ pub struct FrameAllocator {
 impl FrameAllocator {
     /// Takes the RAM of `ranges` (address and length in bytes) that no one else uses. What does
     /// not fill a frame at either end is left out, and so is what two ranges have in common.
-    pub fn new(ranges: impl IntoIterator<Item = (Pa, u64)>) -> Self {
-        let mut ranges: Vec<_> = ranges
-            .into_iter()
-            .filter_map(|(pa, len)| {
-                let end = pa.get().saturating_add(len) & !(BLOCK_SIZE - 1);
-                Some((align_up(pa.get(), BLOCK_SIZE)?, end))
-            })
-            .collect();
-        ranges.sort_unstable();
-        // Ranges that touch or overlap become one, or a gigabyte across their border would not
-        // be seen as one.
-        ranges.dedup_by(|next, last| {
-            let joined = next.0 <= last.1;
-            if joined {
-                last.1 = last.1.max(next.1);
-            }
-            joined
+    pub fn new(ranges: impl IntoIterator<Item = (Pa, u64)>) -> Result<Self, Error> {
+        let ranges = ranges.into_iter().filter_map(|(pa, len)| {
+            let end = pa.get().saturating_add(len) & !(BLOCK_SIZE - 1);
+            Some((align_up(pa.get(), BLOCK_SIZE)?, end))
         });
-        let mut holes = Vec::new();
-        for (mut start, end) in ranges {
-            while start < end {
-                let run = |end: u64| Run { pa: Pa::new(start), frames: (end - start) / BLOCK_SIZE };
-                let gib = align_up(start, GIB).filter(|gib| end.saturating_sub(*gib) >= GIB);
-                let hole = match gib {
-                    Some(gib) if gib == start => run(start + GIB),
-                    Some(gib) => run(gib),
-                    None => run(end),
-                };
-                holes.push(hole);
-                start += hole.bytes();
-            }
-        }
-        Self { holes, returned: Vec::new(), given: 0 }
+        Ok(Self { holes: holes(ranges.collect())?, returned: Vec::new(), given: 0 })
     }
 
     /// Takes frames back, without allocating. They join what is free beside them when the next
     /// ones are asked for.
     pub fn release(&mut self, frames: Frames<Dirty>) {
-        if self.returned.len() < self.returned.capacity() {
-            self.returned.push(frames);
-        }
+        push(&mut self.returned, frames);
     }
 
-    fn join_returned(&mut self) {
+    fn join_returned(&mut self) -> Result<(), Error> {
         let runs = self.returned.iter().flat_map(|frames| &frames.runs);
-        let runs = self.holes.iter().chain(runs).map(|run| (run.pa, run.bytes()));
-        let all = Self::new(runs.collect::<Vec<_>>());
-        self.holes = all.holes;
+        let mut ranges = Vec::new();
+        ranges.try_reserve_exact(self.holes.len().saturating_add(runs.clone().count()))?;
+        for run in self.holes.iter().chain(runs) {
+            push(&mut ranges, (run.pa.get(), run.pa.wrapping_add(run.bytes()).get()));
+        }
+        self.holes = holes(ranges)?;
         self.given = self.given.saturating_sub(self.returned.len());
         self.returned.clear();
+        Ok(())
     }
 
     /// Frames that are free.
@@ -192,16 +180,19 @@ impl FrameAllocator {
     /// Whole gigabytes first, so that stage 2 can use 1 GiB blocks; the rest from the smallest
     /// hole that holds all of it, breaking a free gigabyte only if there is no other; and from
     /// several holes, the largest first, if it must be. A search through the books: not for
-    /// the exit path.
-    pub fn allocate(&mut self, count: u64) -> Result<Frames<Dirty>, Exhausted> {
+    /// the exit path. It takes none where it fails.
+    pub fn allocate(&mut self, count: u64) -> Result<Frames<Dirty>, Error> {
         if !self.returned.is_empty() {
-            self.join_returned();
+            self.join_returned()?;
         }
         let available = self.available();
         if count > available {
-            return Err(Exhausted(count, available));
+            return Err(Error::Exhausted(count, available));
         }
+        let given = self.given.saturating_add(1);
+        self.returned.try_reserve(given)?;
         let mut runs: Vec<Run> = Vec::new();
+        runs.try_reserve_exact(self.holes.len())?;
         let mut left = count;
         while left > 0 {
             // Among equals the lowest address. There is a hole as long as anything is free.
@@ -223,13 +214,52 @@ impl FrameAllocator {
                 Some(last) if last.pa.wrapping_add(last.bytes()) == run.pa => {
                     last.frames += run.frames;
                 }
-                _ => runs.push(run),
+                _ => push(&mut runs, run),
             }
         }
-        self.given = self.given.saturating_add(1);
-        self.returned.reserve(self.given);
+        self.given = given;
         Ok(Frames { runs, zeroed: 0, state: PhantomData })
     }
+}
+
+/// Adds `value`, for which the caller has reserved room: so no panic can be reached by a full heap.
+fn push<T>(values: &mut Vec<T>, value: T) {
+    if values.len() < values.capacity() {
+        values.push(value);
+    }
+}
+
+/// What is free where `ranges` (first address and end, in whole frames) are, by address.
+fn holes(ranges: Vec<(u64, u64)>) -> Result<Vec<Run>, Error> {
+    // A heap sort, the one of the standard library's that can't panic.
+    let mut ranges = BinaryHeap::from(ranges).into_sorted_vec();
+    // Ranges that touch or overlap become one, or a gigabyte across their border would not be seen
+    // as one.
+    ranges.dedup_by(|next, last| {
+        let joined = next.0 <= last.1;
+        if joined {
+            last.1 = last.1.max(next.1);
+        }
+        joined
+    });
+    // Each may have its gigabytes, and something before and after.
+    let most = ranges.iter().map(|(start, end)| end.saturating_sub(*start) / GIB + 2).sum::<u64>();
+    let mut holes = Vec::new();
+    holes.try_reserve_exact(most as usize)?;
+    for (mut start, end) in ranges {
+        while start < end {
+            let run = |end: u64| Run { pa: Pa::new(start), frames: (end - start) / BLOCK_SIZE };
+            let gib = align_up(start, GIB).filter(|gib| end.saturating_sub(*gib) >= GIB);
+            let hole = match gib {
+                Some(gib) if gib == start => run(start + GIB),
+                Some(gib) => run(gib),
+                None => run(end),
+            };
+            push(&mut holes, hole);
+            start += hole.bytes();
+        }
+    }
+    Ok(holes)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ fn a_life_from_made_to_off() {
     assert_eq!(life.ready(), Ok(()));
     assert_eq!(life.stop(Why::PowerOff), Ok(()));
     assert_eq!(life.stopped(), Ok(false));
+    assert!(life.start().is_err(), "its memory isn't the machine's yet");
+    assert_eq!(life.released(), Ok(Why::PowerOff));
     assert_eq!(life, Life::Off(Why::PowerOff));
     assert_eq!(life.start(), Ok(()), "an operator may start it again");
 }
@@ -57,22 +59,25 @@ fn what_is_paused_can_be_stopped() {
 #[test]
 fn what_is_not_allowed_changes_nothing() {
     type Step = fn(&mut Life) -> Result<(), InvalidTransition>;
-    let steps: [(&str, Step); 7] = [
+    let steps: [(&str, Step); 9] = [
         ("start", Life::start),
         ("run", Life::ready),
         ("stop", |life| life.stop(Why::PowerOff)),
-        ("be off", |life| life.stopped().map(drop)),
+        ("fail", Life::fail),
+        ("have stopped", |life| life.stopped().map(drop)),
+        ("be off", |life| life.released().map(drop)),
         ("pause", Life::pause),
         ("stand still", |life| life.paused(7)),
         ("resume", |life| life.resume(7).map(drop)),
     ];
-    let states: [(Life, &[&str]); 7] = [
+    let states: [(Life, &[&str]); 8] = [
         (Life::Made, &["start"]),
-        (Life::Preparing, &["run"]),
+        (Life::Preparing, &["run", "fail"]),
         (Life::Running, &["stop", "pause"]),
         (Life::Pausing, &["stop", "stand still", "resume"]),
         (Life::Paused(3), &["stop", "resume"]),
-        (Life::Stopping(Why::Fault), &["be off"]),
+        (Life::Stopping(Why::Fault), &["have stopped"]),
+        (Life::Releasing(Why::Fault), &["be off"]),
         (Life::Off(Why::Fault), &["start"]),
     ];
     for (from, allowed) in states {

@@ -112,6 +112,11 @@ impl Vm {
         self.property("dedicated", Vec::new())
     }
 
+    /// `no-autostart`.
+    pub fn no_autostart(self) -> Self {
+        self.property("no-autostart", Vec::new())
+    }
+
     /// A property of one cell.
     pub fn cell(self, name: &str, value: u32) -> Self {
         self.property(name, value.to_be_bytes().into())

@@ -2,8 +2,9 @@
 //!
 //! The victim's patterns are as they were and its ticks all there, and it had its share of the CPU;
 //! the offender got what the architecture says, or was stopped alone with a decoded line; the
-//! hypervisor answers; and a VM that starts in the offender's memory finds it zero. Where a bare
-//! board is the reference, the offender sees the same on it.
+//! hypervisor answers; and a VM that starts in the offender's memory finds it zero: itself after its
+//! reset, and another after its end. Where a bare board is the reference, the offender sees the same
+//! on it.
 //!
 //! On one pCPU virtual time is counted by instructions, so that shares are exact; on two the CPUs
 //! really run at the same time, and only what can't depend on the host is asserted.
@@ -66,11 +67,54 @@ fn victim() -> Vm {
     Vm::new("victim").kernel("victim").bootargs("seed=7")
 }
 
+/// Comes when others are gone.
+fn successor() -> Vm {
+    Vm::new("successor").kernel("hostile").no_autostart()
+}
+
+/// The operator starts the successor (VM `number`), which looks at its memory.
+fn succeed(talk: &mut Talk, number: usize) -> Verdict {
+    talk.say(&format!("{ESCAPE}{number}{ESCAPE}s"))?;
+    talk.expect("INFO: successor: starts")?;
+    talk.expect("[successor] ZEROS ")?;
+    talk.say("o")?;
+    talk.expect("INFO: successor: off")
+}
+
+/// Its memory was one of theirs, and it found it zero.
+fn inherits(outcome: &Outcome, from: &[&str]) -> Verdict {
+    let memory = |name: &str| -> Vec<(u64, u64)> {
+        let head = format!("DEBUG: {name}: ");
+        let runs = outcome.lines("mezzanine").filter_map(|line| line.strip_prefix(&head));
+        let run = |line: &str| {
+            let (mib, pa) = line.split_once(" MiB at 0x")?;
+            let start = u64::from_str_radix(pa, 16).ok()?;
+            Some((start, start + (mib.parse::<u64>().ok()? << 20)))
+        };
+        runs.filter_map(run).collect()
+    };
+    let (own, theirs) = (memory("successor"), from.iter().flat_map(|name| memory(name)));
+    let mut theirs: Vec<_> = theirs.collect();
+    theirs.sort_unstable();
+    theirs.dedup_by(|next, last| {
+        let joined = next.0 == last.1;
+        last.1 = if joined { next.1 } else { last.1 };
+        joined
+    });
+    let within = |(start, end): &(u64, u64)| theirs.iter().any(|(s, e)| s <= start && end <= e);
+    if own.is_empty() || !own.iter().all(within) {
+        let why = format!("the successor is at {own:x?}, those before it were at {theirs:x?}");
+        return Err(outcome.failure(why));
+    }
+    zeros(outcome, "successor", 1)
+}
+
 /// The offender attacks, fills its memory and resets itself, and is switched off.
 fn beside_victim(family: &Family, plan: &Plan, config: Config) -> Result<Outcome, Failure> {
     let offender = Vm::new("offender").kernel("hostile").cpus(plan.vcpus);
     let offender = offender.bootargs(&words(family, plan, config));
-    let mut talk = machine(config, plan).vm(offender).vm(victim()).start()?;
+    let case = machine(config, plan).vm(offender).vm(victim()).vm(successor());
+    let mut talk = case.append("log=debug").start()?;
     const STOPPED: &str = "ERROR: offender";
     talk.expect("[offender] ZEROS ")?;
     talk.said("[victim] BEAT n=1 ", STOPPED)?;
@@ -82,7 +126,9 @@ fn beside_victim(family: &Family, plan: &Plan, config: Config) -> Result<Outcome
     talk.expect("[offender] ZEROS ")?;
     talk.say("o")?;
     talk.expect("INFO: offender: off")?;
+    succeed(&mut talk, 2)?;
     let outcome = end(talk, 1)?;
+    inherits(&outcome, &["offender"])?;
     let tried = bare::variants(&outcome, "offender");
     outcome.expect_no_line("offender", "FAIL")?;
     if outcome.number("offender", "END", "failed")? != 0 || tried.len() < plan.variants {
@@ -107,7 +153,9 @@ fn doom(family: &Family, plan: &Plan, config: Config) -> Verdict {
         let words = words(family, plan, config);
         case = case.vm(vm.bootargs(&format!("{words} variant={variant} auto")));
     }
-    let mut talk = case.vm(victim()).start()?;
+    // As large as theirs together, so that no other place fits better.
+    let case = case.vm(victim()).vm(successor().memory(8 * plan.dooms.len() as u32));
+    let mut talk = case.append("log=debug").start()?;
     talk.said("[victim] BEAT n=1 ", "\0")?;
     for (variant, line) in plan.dooms {
         for part in *line {
@@ -117,7 +165,12 @@ fn doom(family: &Family, plan: &Plan, config: Config) -> Verdict {
     talk.said("[victim] BEAT n=1 ", "\0")?;
     let after = last_beat(&talk)?;
     talk.said(&format!("[victim] BEAT n={} ", after + 2), "\0")?;
+    for (variant, _) in plan.dooms {
+        talk.said(&format!("DEBUG: {variant}: its memory is given back"), "\0")?;
+    }
+    succeed(&mut talk, plan.dooms.len() + 1)?;
     let outcome = end(talk, plan.dooms.len())?;
+    inherits(&outcome, &plan.dooms.iter().map(|(variant, _)| *variant).collect::<Vec<_>>())?;
     for (variant, line) in plan.dooms {
         let mut parts = vec![*variant];
         parts.extend(*line);

@@ -1,6 +1,6 @@
 //! The life of an offender. It begins by looking at all of its memory: what it did not put there
 //! itself must be zero. (`ZEROS checked=… nonzero=…`, in words.) Then a key decides: `a` attacks,
-//! `r` fills all memory and resets the machine, `o` switches it off. With `auto` in the boot
+//! `r` fills all memory and resets the machine, `o` fills it and switches that off. With `auto` in the boot
 //! arguments nobody is at the keyboard, and it attacks and ends.
 
 use crate::{families, tools};
@@ -29,7 +29,7 @@ pub fn run() {
                 fill();
                 reset();
             }
-            b'o' => return,
+            b'o' => return fill(),
             _ => {}
         }
     }

@@ -9,6 +9,8 @@
 //!   on and off while one of them ends the VM or starts it anew.
 //! * [`pausing`]: a VM's life cycle and the same run queue, with an operator that pauses the VM and
 //!   vCPUs that switch each other on meanwhile.
+//! * [`settle`]: the real vGIC and the same run queue, with vCPUs that wait for each other to fold
+//!   their list registers, and are preempted and paused meanwhile.
 //!
 //! Of each rule that the code keeps there is also a variant that breaks it, and a test that the
 //! checker finds it: a model that can't fail proves nothing.
@@ -21,3 +23,5 @@ mod pausing;
 mod presence;
 #[cfg(test)]
 mod scheduler;
+#[cfg(test)]
+mod settle;

@@ -7,7 +7,7 @@ use super::lr;
 /// What is in a list register has *left* the bank: its bit in `in_lr` is set, and `latch` and
 /// `active` are zero for it until the list register is folded back, except for what happened
 /// since: a new edge sets `latch`, a remote write of ISACTIVER sets `active`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Default)]
 pub(super) struct Bank {
     /// ISENABLER.
     pub enabled: u32,

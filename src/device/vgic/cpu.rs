@@ -4,7 +4,7 @@ use super::bank::Bank;
 use super::{CpuInterface, TIMER, WAITING, lr};
 
 /// What is known of one vCPU beside the state of its interrupts.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Default)]
 pub(super) struct Cpu {
     /// Where there may be work. From bit 0 up its own bank and those of the SPIs, to look at
     /// before the next entry; from [`WAITING`] up the same banks, to look at when a maintenance

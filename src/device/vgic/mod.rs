@@ -155,7 +155,7 @@ impl BitOrAssign for Effects {
 /// The interrupt controller of one VM. See the module's page.
 ///
 /// A bank is found by its place: first those of the vCPUs' SGIs and PPIs, then those of the SPIs.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub struct Vgic {
     cpus: Vec<Cpu>,
     banks: Vec<Bank>,

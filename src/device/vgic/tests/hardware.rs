@@ -9,7 +9,7 @@ use std::vec::Vec;
 const STATE: u64 = LR_PENDING | LR_ACTIVE;
 
 /// One pCPU's.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub struct Hardware {
     lrs: Vec<u64>,
     hcr: u64,

@@ -165,8 +165,7 @@ pub fn entropy(machine: &Machine<'_>) -> Option<[u8; 32]> {
 pub fn frames(machine: &Machine<'_>, claimed: &[Region; 3], heap: Region) -> FrameAllocator {
     let [image, tree, initrd] = *claimed;
     let taken = [image, tree, initrd, heap];
-    let ram = machine.usable_ram(&taken).map(|region| (region.base, region.size));
-    must("the frames for VMs", FrameAllocator::new(ram))
+    FrameAllocator::new(machine.usable_ram(&taken).map(|region| (region.base, region.size)))
 }
 
 /// Starts every other pCPU of the tree; returns how many run.

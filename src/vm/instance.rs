@@ -16,7 +16,7 @@ use super::life::{InvalidTransition, Life, Why};
 use super::prepare::Preparation;
 use super::schedule::{self, Thing};
 use super::stolen::StolenTime;
-use super::{Vcpu, tree};
+use super::{Vcpu, memory, tree};
 use crate::console::Order;
 use crate::device::STOLEN_TIME_BASE;
 use crate::device::calls::{self, Mitigations};
@@ -84,8 +84,8 @@ pub struct Vm {
     pub(super) config: VmConfig<'static>,
 }
 
-/// VMs that have been started and aren't off.
-static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// VMs that have been started and aren't off; and boot, while it starts them.
+static LIVE: AtomicUsize = AtomicUsize::new(1);
 /// A VM was refused, or stopped for a fault.
 static FAILED: AtomicBool = AtomicBool::new(false);
 /// `stay`: the machine doesn't go off with its last VM.
@@ -109,9 +109,10 @@ pub fn stay() {
     STAY.store(true, Ordering::Relaxed);
 }
 
-/// Turns the machine off if no VM is left.
-pub fn off_if_last() {
-    if LIVE.load(Ordering::Acquire) == 0 && !STAY.load(Ordering::Relaxed) {
+/// A VM is off, or boot has started all: turns the machine off if no VM is left.
+pub fn one_less() {
+    let left = LIVE.fetch_sub(1, Ordering::AcqRel).wrapping_sub(1);
+    if left == 0 && !STAY.load(Ordering::Relaxed) {
         power::off(u32::from(FAILED.load(Ordering::Relaxed)));
     }
 }
@@ -159,6 +160,7 @@ impl Vm {
         let job = schedule::with(|queue| queue.add_job(config.share))
             .unwrap_or(Err(SchedError::PcpuCount(0)))
             .map_err(|error| refuse(&error))?;
+        memory::make_room();
         console::add_vm(id, config.name);
         // ID_AA64PFR1_EL1.SSBS.
         let has_ssbs = id_register(4, 1) & 0xf0 != 0;
@@ -217,8 +219,7 @@ impl Vm {
         error!("{}: {why}", self.name);
         if self.life.lock().fail().is_ok() {
             note_failure();
-            LIVE.fetch_sub(1, Ordering::AcqRel);
-            off_if_last();
+            one_less();
         }
     }
 
@@ -398,8 +399,7 @@ impl Vm {
             Ok(Why::Fault) => note_failure(),
             _ => info!("{}: off", self.name),
         }
-        LIVE.fetch_sub(1, Ordering::AcqRel);
-        off_if_last();
+        one_less();
     }
 
     /// Says, to those who want to know, what a vCPU has had of the machine.

@@ -18,6 +18,11 @@ pub fn set_aside(frames: FrameAllocator) {
     FREE.call_once(|| Lock::new(frames));
 }
 
+/// One more VM will take some of it.
+pub(super) fn make_room() {
+    FREE.get().into_iter().for_each(|free| free.lock().make_room());
+}
+
 /// Takes what a VM needs.
 pub(super) fn take(config: &VmConfig<'_>) -> Result<Frames<Dirty>, frames::Error> {
     let frames = match FREE.get() {

@@ -23,7 +23,7 @@ cfg_if! {
         mod stolen;
         mod vcpu;
 
-        pub use instance::{Vm, by_id, note_failure, off_if_last, stay};
+        pub use instance::{Vm, by_id, note_failure, one_less, stay};
         pub use start::{Blob, start_all};
         pub use vcpu::{State, Vcpu};
     }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use log::{error, info, warn};
 
 use super::description::{self, Limits, VmConfig};
-use super::{Vm, memory, note_failure, off_if_last, stay};
+use super::{Vm, memory, note_failure, one_less, stay};
 use crate::device::trng::Trng;
 use crate::el2::features::ipa_bits;
 use crate::memory::BLOCK_SIZE;
@@ -44,7 +44,7 @@ pub fn start_all(
         Ok(configs) => configs,
         Err(fault) => {
             refuse(&fault);
-            return off_if_last();
+            return one_less();
         }
     };
     if words.batch {
@@ -67,17 +67,18 @@ pub fn start_all(
             let config = &vm.config;
             info!("{}: {} vCPUs, {} MiB", config.name, config.cpus, config.memory_mib);
             if config.autostart {
-                vm.start().map_err(|refused| refused.to_string())
-            } else {
-                Ok(())
+                vm.start().map_err(|refused| refused.to_string())?;
+                // The job's first slice takes memory: here, so that VMs have it in their order.
+                vm.job_slice();
             }
+            Ok(())
         });
         if let Err(why) = started {
             refuse(&why);
         }
     }
     console::begin(words.batch);
-    off_if_last();
+    one_less();
 }
 
 /// Nobody is at the keyboard. What the command line says is not replaced, nor what a tree of the

@@ -29,9 +29,10 @@
 //! They can't be read from here. A register access that concerns what lies there asks their vCPU
 //! to come out of its guest and fold them ([`Effects`]); until it has, the access is not done
 //! ([`Vgic::awaits`]). What is changed is noted and applied as they are folded; what is read is
-//! what they then hold. So every access takes effect at one moment between its start and its end,
-//! as with a physical GIC, and nothing is ever outstanding (GICD_CTLR.RWP and GICR_CTLR.RWP read
-//! as zero).
+//! what they then hold. So an access takes effect on each vCPU's interrupts at one moment between
+//! its start and its end, and nothing is ever outstanding (GICD_CTLR.RWP and GICR_CTLR.RWP read
+//! as zero). Of several vCPUs these may be several moments: a register is no snapshot of all,
+//! which IHI 0069 doesn't ask for.
 
 mod bank;
 mod best;

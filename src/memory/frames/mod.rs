@@ -13,19 +13,22 @@
 //! [`Frames<Clean>`](Frames) comes from nowhere else than from zeroing every byte. Neither type
 //! can be copied: whoever holds it holds the memory, and it is nobody else's.
 
-use alloc::collections::{BinaryHeap, TryReserveError};
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
+use arrayvec::ArrayVec;
 use thiserror::Error;
 
 use super::{BLOCK_SIZE, GIB, Pa, align_up};
 
 /// Frames in a gigabyte.
 const GIB_FRAMES: u64 = GIB / BLOCK_SIZE;
+/// The most runs that a VM's frames come in.
+const MAX_RUNS: usize = 32;
 
 /// Frames next to each other.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Run {
     /// The first byte, a multiple of 2 MiB.
     pub pa: Pa,
@@ -37,6 +40,24 @@ impl Run {
     /// Length in bytes.
     pub const fn bytes(self) -> u64 {
         self.frames.wrapping_mul(BLOCK_SIZE)
+    }
+
+    /// The address behind it.
+    const fn end(self) -> u64 {
+        self.pa.get().wrapping_add(self.bytes())
+    }
+
+    /// The first whole gigabyte in it, and what lies before the first and behind the last; or all of
+    /// it, if there is none.
+    fn pieces(self) -> [Self; 3] {
+        let gib = align_up(self.pa.get(), GIB).filter(|gib| self.end().saturating_sub(*gib) >= GIB);
+        let Some(gib) = gib else { return [self; 3] };
+        let part = |start: u64, end: u64| Self {
+            pa: Pa::new(start),
+            frames: end.saturating_sub(start) / BLOCK_SIZE,
+        };
+        let last = self.end() & !(GIB - 1);
+        [part(gib, gib.wrapping_add(GIB)), part(self.pa.get(), gib), part(last, self.end())]
     }
 }
 
@@ -52,7 +73,7 @@ pub enum Clean {}
 #[derive(Debug)]
 #[must_use = "frames that are dropped are lost until the machine restarts"]
 pub struct Frames<State> {
-    runs: Vec<Run>,
+    runs: ArrayVec<Run, MAX_RUNS>,
     /// Bytes zeroed so far, counted through the runs.
     zeroed: u64,
     state: PhantomData<State>,
@@ -95,6 +116,10 @@ impl Frames<Dirty> {
     }
 
     /// The frames as clean ones, if every byte has been zeroed; otherwise themselves.
+    #[expect(
+        clippy::result_large_err,
+        reason = "nothing is allocated for it, and it is seldom asked"
+    )]
     pub fn clean(self) -> Result<Frames<Clean>, Self> {
         if self.zeroed >= self.bytes() { Ok(self.into_state()) } else { Err(self) }
     }
@@ -113,15 +138,9 @@ pub enum Error {
     /// Too few: how many were asked for, and how many are free.
     #[error("frames: {} MiB asked for, {} MiB free", mib(.0), mib(.1))]
     Exhausted(u64, u64),
-    /// The books of them have no room in EL2's heap.
-    #[error("frames: EL2's heap is full")]
-    NoHeap,
-}
-
-impl From<TryReserveError> for Error {
-    fn from(_: TryReserveError) -> Self {
-        Self::NoHeap
-    }
+    /// As many as this are free, in too many places.
+    #[error("frames: {} MiB free, in pieces of which {MAX_RUNS} are too small", mib(.0))]
+    Scattered(u64),
 }
 
 fn mib(frames: &u64) -> u64 {
@@ -129,137 +148,117 @@ fn mib(frames: &u64) -> u64 {
 }
 
 /// All RAM that is for VMs and has not been given to one.
+///
+/// What boot has reserved is all the room that its books have, so that a VM that starts later can't
+/// meet a full heap.
 #[derive(Debug)]
 pub struct FrameAllocator {
-    /// Free frames by address. A whole gigabyte, aligned to one, is a hole of its own.
+    /// Free frames by address; no two touch.
     holes: Vec<Run>,
-    /// What came back and hasn't been joined to the holes yet: that may allocate, and whoever gives
-    /// frames back may not. It has room for all that were given.
-    returned: Vec<Frames<Dirty>>,
-    given: usize,
 }
 
 impl FrameAllocator {
     /// Takes the RAM of `ranges` (address and length in bytes) that no one else uses. What does
     /// not fill a frame at either end is left out, and so is what two ranges have in common.
-    pub fn new(ranges: impl IntoIterator<Item = (Pa, u64)>) -> Result<Self, Error> {
-        let ranges = ranges.into_iter().filter_map(|(pa, len)| {
+    pub fn new(ranges: impl IntoIterator<Item = (Pa, u64)>) -> Self {
+        let runs = ranges.into_iter().filter_map(|(pa, len)| {
             let end = pa.get().saturating_add(len) & !(BLOCK_SIZE - 1);
-            Some((align_up(pa.get(), BLOCK_SIZE)?, end))
+            let pa = align_up(pa.get(), BLOCK_SIZE)?;
+            Some(Run { pa: Pa::new(pa), frames: end.saturating_sub(pa) / BLOCK_SIZE })
         });
-        Ok(Self { holes: holes(ranges.collect())?, returned: Vec::new(), given: 0 })
+        let mut frames = Self { holes: runs.collect() };
+        frames.join();
+        frames
     }
 
-    /// Takes frames back, without allocating. They join what is free beside them when the next
-    /// ones are asked for.
+    /// Reserves room for the frames of one more VM: between as many runs there are as many holes
+    /// more, and when they come back they are holes themselves for a moment. For boot.
+    pub fn make_room(&mut self) {
+        self.holes.reserve_exact(self.holes.capacity() - self.holes.len() + 2 * MAX_RUNS);
+    }
+
+    /// Takes frames back.
     pub fn release(&mut self, frames: Frames<Dirty>) {
-        push(&mut self.returned, frames);
+        frames.runs.iter().for_each(|run| self.add(*run));
+        self.join();
     }
 
-    fn join_returned(&mut self) -> Result<(), Error> {
-        let runs = self.returned.iter().flat_map(|frames| &frames.runs);
-        let mut ranges = Vec::new();
-        ranges.try_reserve_exact(self.holes.len().saturating_add(runs.clone().count()))?;
-        for run in self.holes.iter().chain(runs) {
-            push(&mut ranges, (run.pa.get(), run.pa.wrapping_add(run.bytes()).get()));
+    fn add(&mut self, hole: Run) {
+        let has_room = self.holes.len() < self.holes.capacity();
+        debug_assert!(has_room, "frames of a VM for which no room was made");
+        if has_room {
+            self.holes.push(hole);
         }
-        self.holes = holes(ranges)?;
-        self.given = self.given.saturating_sub(self.returned.len());
-        self.returned.clear();
-        Ok(())
+    }
+
+    /// Orders the holes, and makes one of those that touch or overlap.
+    fn join(&mut self) {
+        self.holes.retain(|hole| hole.frames > 0);
+        // A heap sort, the one of the library's that neither allocates nor can panic.
+        self.holes = BinaryHeap::from(core::mem::take(&mut self.holes)).into_sorted_vec();
+        self.holes.dedup_by(|next, last| {
+            let gap = next.pa.get().checked_sub(last.end());
+            if gap.is_none_or(|gap| gap == 0) {
+                let end = last.end().max(next.end());
+                last.frames = end.saturating_sub(last.pa.get()) / BLOCK_SIZE;
+            }
+            gap.is_none_or(|gap| gap == 0)
+        });
     }
 
     /// Frames that are free.
     pub fn available(&self) -> u64 {
-        let runs = self.returned.iter().flat_map(|frames| &frames.runs);
-        self.holes.iter().chain(runs).map(|hole| hole.frames).sum()
+        self.holes.iter().map(|hole| hole.frames).sum()
     }
 
     /// Gives out `count` frames, all or none.
     ///
     /// Whole gigabytes first, so that stage 2 can use 1 GiB blocks; the rest from the smallest
-    /// hole that holds all of it, breaking a free gigabyte only if there is no other; and from
-    /// several holes, the largest first, if it must be. A search through the books: not for
-    /// the exit path. It takes none where it fails.
+    /// piece beside these that holds all of it, breaking a free gigabyte only if there is no other;
+    /// and from several pieces, the largest first, if it must be. A search through the books: not
+    /// for the exit path.
     pub fn allocate(&mut self, count: u64) -> Result<Frames<Dirty>, Error> {
-        if !self.returned.is_empty() {
-            self.join_returned()?;
-        }
         let available = self.available();
         if count > available {
             return Err(Error::Exhausted(count, available));
         }
-        let given = self.given.saturating_add(1);
-        self.returned.try_reserve(given)?;
-        let mut runs: Vec<Run> = Vec::new();
-        runs.try_reserve_exact(self.holes.len())?;
+        let mut frames = Frames { runs: ArrayVec::new(), zeroed: 0, state: PhantomData };
         let mut left = count;
         while left > 0 {
-            // Among equals the lowest address. There is a hole as long as anything is free.
-            let best = self.holes.iter_mut().min_by_key(|hole| {
-                let frames = hole.frames;
-                match frames == GIB_FRAMES && hole.pa.is_aligned(GIB) {
-                    true if left >= GIB_FRAMES => (0, 0),
-                    false if frames >= left => (1, frames),
-                    true => (2, 0),
-                    false => (3, u64::MAX - frames),
-                }
+            let pieces = self.holes.iter().flat_map(|hole| hole.pieces());
+            // Among equals the lowest address. There is a piece as long as anything is free.
+            let best = pieces.min_by_key(|piece| match piece.frames {
+                GIB_FRAMES if piece.pa.is_aligned(GIB) && left >= GIB_FRAMES => (0, 0),
+                GIB_FRAMES if piece.pa.is_aligned(GIB) => (2, 0),
+                frames if frames >= left => (1, frames),
+                frames => (3, u64::MAX - frames),
             });
-            let Some(hole) = best else { break };
-            let run = Run { pa: hole.pa, frames: hole.frames.min(left) };
-            *hole = Run { pa: hole.pa.wrapping_add(run.bytes()), frames: hole.frames - run.frames };
-            self.holes.retain(|hole| hole.frames > 0);
-            left -= run.frames;
-            match runs.last_mut() {
-                Some(last) if last.pa.wrapping_add(last.bytes()) == run.pa => {
-                    last.frames += run.frames;
-                }
-                _ => push(&mut runs, run),
+            let Some(best) = best else { break };
+            let run = Run { pa: best.pa, frames: best.frames.min(left) };
+            if let Some(last) = frames.runs.last_mut()
+                && last.end() == run.pa.get()
+            {
+                last.frames = last.frames.saturating_add(run.frames);
+            } else if frames.runs.try_push(run).is_err() {
+                self.release(frames);
+                return Err(Error::Scattered(available));
             }
+            self.remove(run);
+            left -= run.frames;
         }
-        self.given = given;
-        Ok(Frames { runs, zeroed: 0, state: PhantomData })
+        Ok(frames)
     }
-}
 
-/// Adds `value`, for which the caller has reserved room: so no panic can be reached by a full heap.
-fn push<T>(values: &mut Vec<T>, value: T) {
-    if values.len() < values.capacity() {
-        values.push(value);
+    /// Takes `run` out of the hole that it lies in.
+    fn remove(&mut self, run: Run) {
+        let around =
+            self.holes.iter_mut().find(|hole| hole.pa <= run.pa && run.end() <= hole.end());
+        let Some(hole) = around else { return };
+        let rest = Run { pa: Pa::new(run.end()), frames: (hole.end() - run.end()) / BLOCK_SIZE };
+        hole.frames = (run.pa.get() - hole.pa.get()) / BLOCK_SIZE;
+        self.add(rest);
+        self.join();
     }
-}
-
-/// What is free where `ranges` (first address and end, in whole frames) are, by address.
-fn holes(ranges: Vec<(u64, u64)>) -> Result<Vec<Run>, Error> {
-    // A heap sort, the one of the standard library's that can't panic.
-    let mut ranges = BinaryHeap::from(ranges).into_sorted_vec();
-    // Ranges that touch or overlap become one, or a gigabyte across their border would not be seen
-    // as one.
-    ranges.dedup_by(|next, last| {
-        let joined = next.0 <= last.1;
-        if joined {
-            last.1 = last.1.max(next.1);
-        }
-        joined
-    });
-    // Each may have its gigabytes, and something before and after.
-    let most = ranges.iter().map(|(start, end)| end.saturating_sub(*start) / GIB + 2).sum::<u64>();
-    let mut holes = Vec::new();
-    holes.try_reserve_exact(most as usize)?;
-    for (mut start, end) in ranges {
-        while start < end {
-            let run = |end: u64| Run { pa: Pa::new(start), frames: (end - start) / BLOCK_SIZE };
-            let gib = align_up(start, GIB).filter(|gib| end.saturating_sub(*gib) >= GIB);
-            let hole = match gib {
-                Some(gib) if gib == start => run(start + GIB),
-                Some(gib) => run(gib),
-                None => run(end),
-            };
-            push(&mut holes, hole);
-            start += hole.bytes();
-        }
-    }
-    Ok(holes)
 }
 
 #[cfg(test)]

@@ -7,9 +7,13 @@ use proptest::prelude::*;
 use super::*;
 
 const M2: u64 = BLOCK_SIZE;
+/// That take frames at most.
+const VMS: usize = 30;
 
 fn allocator(ranges: &[(u64, u64)]) -> FrameAllocator {
-    FrameAllocator::new(ranges.iter().map(|&(pa, len)| (Pa::new(pa), len))).expect("a heap")
+    let mut frames = FrameAllocator::new(ranges.iter().map(|&(pa, len)| (Pa::new(pa), len)));
+    (0..VMS).for_each(|_| frames.make_room());
+    frames
 }
 
 fn runs<State>(frames: &Frames<State>) -> Vec<(u64, u64)> {
@@ -71,6 +75,16 @@ fn fragments_are_used_when_nothing_else_is_left() {
     assert_eq!(error.to_string(), "frames: 4 MiB asked for, 2 MiB free");
     assert_eq!(runs(&take(&mut frames, 1)), [(0x6000_0000, 1)]);
     assert_eq!(frames.allocate(1).err(), Some(Error::Exhausted(1, 0)));
+}
+
+#[test]
+fn what_is_too_scattered_is_refused_and_takes_nothing() {
+    let holes: Vec<_> = (0..MAX_RUNS as u64 + 1).map(|n| (0x4000_0000 + 2 * n * M2, M2)).collect();
+    let mut frames = allocator(&holes);
+    let error = frames.allocate(MAX_RUNS as u64 + 1).expect_err("33 pieces");
+    assert_eq!(error.to_string(), "frames: 66 MiB free, in pieces of which 32 are too small");
+    assert_eq!(frames.available(), MAX_RUNS as u64 + 1);
+    assert_eq!(take(&mut frames, MAX_RUNS as u64).runs().len(), MAX_RUNS);
 }
 
 #[test]
@@ -173,7 +187,6 @@ proptest! {
             frames.release(given.swap_remove(order as usize % given.len()));
         }
         prop_assert_eq!(frames.available(), fresh().available());
-        frames.join_returned().expect("a heap");
         prop_assert_eq!(&frames.holes, &fresh().holes);
     }
 }

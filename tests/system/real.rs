@@ -87,7 +87,9 @@ fn stress_of(config: Config, kernel: &str, cpus: u32) -> Verdict {
     let vm = Vm::linux("linux", cpus, "stress").memory(512).kernel(kernel);
     let mut case = Case::new(config).vm(vm).timeout(600);
     if config.smp == 1 {
-        case = case.counting_instructions();
+        // All of them on one thread of the host's: where that is late for long, RCU in the guest
+        // complains of what the host did. So time is by the instruction, 31 million a second.
+        case = case.counting(5);
     }
     let outcome = case.run()?;
     outcome.expect_line("linux", &[&format!("SMP: Total of {cpus} processors activated.")])?;

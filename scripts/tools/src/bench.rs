@@ -84,8 +84,16 @@ fn measure() -> Result<Figures> {
     Ok(figures)
 }
 
+/// The description with which an operation is measured, and what the guest calls it.
+pub fn found_in(operation: &str) -> (&'static str, &str) {
+    let renamed = |(description, renamed): &(&'static str, Option<(&'static str, &str)>)| {
+        renamed.filter(|(_, new)| *new == operation).map(|(old, _)| (*description, old))
+    };
+    RUNS.iter().find_map(renamed).unwrap_or((RUNS[0].0, operation))
+}
+
 /// One pCPU, with virtual time counted by instructions.
-fn machine(image: &Path, blob: &Path, model: &str) -> Machine {
+pub fn machine(image: &Path, blob: &Path, model: &str) -> Machine {
     let mut machine = Machine::new(image);
     machine.properties.push("dtb-randomness=off".into());
     machine.cpu = model.into();

@@ -10,6 +10,7 @@ pub mod fuzz;
 pub mod initramfs;
 pub mod marks;
 pub mod panics;
+pub mod profile;
 pub mod qemu;
 pub mod run;
 pub mod session;

@@ -5,7 +5,7 @@
 use mezzanine_tools::{
     Error, Result, bench, build,
     build::Profile,
-    check, fuzz, marks, panics,
+    check, fuzz, marks, panics, profile,
     qemu::Machine,
     root,
     run::{self, Ending},
@@ -87,7 +87,10 @@ fn dispatch(arguments: &[&str]) -> Result<i32> {
         ["chaos"] => check::chaos(),
         ["lint"] => check::lint(),
         ["fuzz"] => fuzz::run(),
-        ["bench"] => bench::compare().map(|good| i32::from(!good)),
+        ["bench"] => match var("OP") {
+            Some(operation) => profile::print(&operation).map(|()| 0),
+            None => bench::compare().map(|good| i32::from(!good)),
+        },
         ["bench", "--accept"] => bench::accept().map(|()| 0),
         ["marks", guests @ ..] => marks::print(guests).map(|()| 0),
         ["panics"] => {

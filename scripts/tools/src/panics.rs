@@ -9,7 +9,7 @@
 //! whose address it takes, or that these lead to. One pointer is not found so, since boot stores it
 //! and an exit fetches it: the logger's. Its functions are roots of their own.
 
-mod code;
+pub mod code;
 
 use crate::{Error, Result, root};
 use code::{Function, Program};

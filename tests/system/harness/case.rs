@@ -111,9 +111,15 @@ impl Case {
     }
 
     /// Virtual time by the instruction, eight nanoseconds each: a run is the same every time.
-    pub fn counting_instructions(mut self) -> Self {
+    pub fn counting_instructions(self) -> Self {
+        self.counting(3)
+    }
+
+    /// The same with 2^`shift` nanoseconds each.
+    pub fn counting(mut self, shift: u32) -> Self {
         self.machine.properties.push("dtb-randomness=off".into());
-        self.qemu(&["-icount", "shift=3,sleep=off", "-rtc", "clock=vm", "-seed", "1"])
+        let icount = format!("shift={shift},sleep=off");
+        self.qemu(&["-icount", &icount, "-rtc", "clock=vm", "-seed", "1"])
     }
 
     /// Another time limit.

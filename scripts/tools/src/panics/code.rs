@@ -103,6 +103,12 @@ impl Program {
         found
     }
 
+    /// The name of the function that an address lies in, or of the label before it: assembly has no
+    /// functions.
+    pub fn name_at(&self, address: u64) -> Option<&str> {
+        self.at(address).map(|index| self.functions[index].name.as_str())
+    }
+
     /// The function that an address lies in.
     fn at(&self, address: u64) -> Option<usize> {
         let after = self.functions.partition_point(|f| f.start <= address);

@@ -1,7 +1,12 @@
 //! WFI and WFE: a vCPU that has nothing to do.
 
+use aarch64_cpu::registers::HCR_EL2;
+use tock_registers::interfaces::Readable;
+
 use super::esr::Esr;
 use super::guest::{Guest, Next};
+use super::interrupt;
+use crate::el2::{cache, traps};
 use crate::platform::timer;
 use crate::sched::Reason;
 use crate::vm::schedule;
@@ -18,19 +23,58 @@ pub fn wfx(guest: &mut Guest, esr: Esr) -> Next {
 }
 
 /// Blocks the vCPU until an interrupt is deliverable; or not at all, if one is.
+///
+/// As long as nobody else wants the pCPU it waits on it, loaded as it is: most sleeps end by its own
+/// timer, and leaving and coming back costs more than all the rest.
 pub fn block(guest: &mut Guest) -> Next {
-    // From here on a wake-up is remembered by the run queue: what is posted after the check below
-    // keeps the vCPU from blocking.
     let entity = guest.vcpu.entity;
-    let _ = schedule::with(|queue| queue.acknowledge(entity));
-    // What has arrived goes into the list registers first: they are what is looked at.
-    guest.deliver_interrupts();
-    if guest.vm.vgic.lock().has_deliverable(guest.vcpu.index, &guest.lrs) {
-        return Next::Resume;
+    let mut called = false;
+    loop {
+        // From here on a wake-up is remembered by the run queue: what is posted after the check
+        // below keeps the vCPU from blocking.
+        let free = schedule::with(|queue| queue.rest(guest.pcpu, entity)) == Some(Ok(true));
+        let before = timer::now();
+        if wakes(guest) {
+            rouse(guest, 0);
+            return Next::Resume;
+        }
+        if called || !free {
+            let deadline = guest.deadline();
+            return guest.leave(Reason::Block { deadline });
+        }
+        called = sleep(guest);
+        rouse(guest, timer::now().wrapping_sub(before));
+        if wakes(guest) {
+            return Next::Resume;
+        }
     }
-    let deadline = guest.deadline();
-    match deadline {
-        Some(at) if at <= timer::now() => Next::Resume,
-        _ => guest.leave(Reason::Block { deadline }),
+}
+
+/// Whether there is what ends a WFI (D1.7.2): an interrupt that PSTATE alone may mask, or a virtual
+/// SError. What has arrived goes into the list registers first: they are what is looked at.
+fn wakes(guest: &mut Guest) -> bool {
+    let mut vgic = guest.vm.vgic.lock();
+    let effects = vgic.deliver(guest.vcpu.index, &mut guest.lrs);
+    let wakes = vgic.has_deliverable(guest.vcpu.index, &guest.lrs);
+    drop(vgic);
+    guest.notify(effects);
+    wakes || HCR_EL2.get() & traps::HCR_VSE != 0
+}
+
+/// The pCPU sleeps with the vCPU loaded. Its timers' interrupts, kicks and all others end it. True
+/// where the run queue wants the pCPU.
+fn sleep(guest: &mut Guest) -> bool {
+    let presence = schedule::presence(guest.pcpu);
+    if presence.sleep() {
+        // Interrupts are masked, which doesn't keep them from ending a WFI (D1.7.2).
+        cache::dsb_sy();
+        cache::wfi();
+        presence.leave();
     }
+    let called = presence.take_attention() & schedule::RESCHEDULE != 0;
+    interrupt::take_all(Some(guest)) == Next::Leave || called
+}
+
+fn rouse(guest: &Guest, ticks: u64) {
+    let _ = schedule::with(|queue| queue.rouse(guest.pcpu, guest.vcpu.entity, ticks));
 }

@@ -175,6 +175,40 @@ impl RunQueue {
         Ok(core::mem::take(&mut self.entity_mut(id)?.token))
     }
 
+    /// `id`, which runs on `pcpu`, waits there without leaving it, as long as nobody else wants the
+    /// pCPU: for others that is idle. False where somebody does: it has to leave. Takes the wake
+    /// token, as [`acknowledge`](Self::acknowledge).
+    ///
+    /// Rule for the caller: whatever ends the wait, [`rouse`](Self::rouse) comes next.
+    pub fn rest(&mut self, pcpu: usize, id: EntityId) -> Result<bool, SchedError> {
+        let bit = self.bit(pcpu)?;
+        self.acknowledge(id)?;
+        let cpu = &self.pcpus[pcpu & 7];
+        let unopposed = cpu.current == id.0 && cpu.slice_end.is_none();
+        let free = unopposed && (self.lone & bit != 0 || cpu.owner == id.0);
+        if free {
+            self.lone &= !bit;
+            self.idle |= bit;
+        }
+        Ok(free)
+    }
+
+    /// The wait of `id` on `pcpu` is over, or it is looked at what has come: it is not charged for
+    /// the `ticks` that it took.
+    pub fn rouse(&mut self, pcpu: usize, id: EntityId, ticks: u64) -> Result<(), SchedError> {
+        let bit = self.bit(pcpu)?;
+        let entity = self.entity_mut(id)?;
+        entity.since = entity.since.saturating_add(ticks);
+        // Who was called meanwhile is neither: it is on its way to a pick.
+        if self.idle & bit != 0 {
+            self.idle &= !bit;
+            if self.pcpus[pcpu & 7].owner != id.0 {
+                self.lone |= bit;
+            }
+        }
+        Ok(())
+    }
+
     /// What `pcpu` runs next: of the Ready entities allowed there, the one with the least virtual
     /// run time.
     pub fn pick(&mut self, pcpu: usize, now: u64) -> Result<Pick, SchedError> {
@@ -264,6 +298,7 @@ impl RunQueue {
             cpu.clock = cpu.clock.max(vruntime);
         }
         self.lone &= !bit;
+        self.idle &= !bit;
         if let Some(at) = deadline {
             cpu.deadlines.set(id.0, at);
         }

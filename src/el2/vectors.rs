@@ -7,16 +7,17 @@
 //! | 0x400–0x580 | below, EL1 being AArch64 | an exit: `run` returns. EL0 may be AArch32: SPSR tells |
 //! | 0x600–0x780 | below, EL1 being AArch32 | can't be, HCR_EL2.RW being 1; an exit all the same |
 //!
-//! **An exit** stores the guest's general registers in the [`Frame`] that [`enter`] was given,
-//! restores EL2's own callee-saved registers and returns from `enter` with the kind of vector.
-//! The stack holds, from the top: EL2's x19–x30 (saved by `enter`), the frame's address.
+//! **An exit** stores the guest's general registers in the [`Frame`] that [`enter`] was given, and
+//! returns from `enter` with the kind of vector. Of EL2's own registers `enter` keeps only those that
+//! its caller can't name as changed: the caller saves what it needs once, not at each exit.
+//! The stack holds, from the top: EL2's x19 and x29, the return address, the frame's address.
 //!
 //! **A fatal exception** may have been caused by a stack that ran into its guard page, and pushing
 //! on such a stack would fault again, for ever. So SP is tested before the first push, with no
 //! register to spare: bit [`STACK_SHIFT`](super::layout::STACK_SHIFT) of it is 1 in a good stack.
 //! If it isn't, the pCPU's emergency stack is taken.
 
-use core::arch::global_asm;
+use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 
 use super::layout::STACK_SHIFT;
@@ -46,16 +47,6 @@ global_asm!(
     \op     x24, x25, [\base, #192]
     \op     x26, x27, [\base, #208]
     \op     x28, x29, [\base, #224]
-.endm
-
-// What `enter` keeps on the stack for EL2, above the frame's address.
-.macro callee_saved op
-    \op     x29, x30, [sp, #16]
-    \op     x19, x20, [sp, #32]
-    \op     x21, x22, [sp, #48]
-    \op     x23, x24, [sp, #64]
-    \op     x25, x26, [sp, #80]
-    \op     x27, x28, [sp, #96]
 .endm
 
 .macro fatal_entry kind
@@ -120,18 +111,18 @@ exit_finish:
     stp     x30, x2, [x0, #{x30}]
     str     x3, [x0, #{pstate}]
     mov     x0, x1
-    callee_saved ldp
-    add     sp, sp, #112
+    ldr     x30, [sp, #8]
+    ldp     x19, x29, [sp, #16]
+    add     sp, sp, #32
     ret
 
 .section .text.enter, "ax"
 // x0 = &mut Frame; returns the kind of the vector by which the guest came back: 0 synchronous,
-// 1 IRQ, 2 FIQ, 3 SError.
+// 1 IRQ, 2 FIQ, 3 SError. Keeps x19, x29 and sp, and no other register.
 .global enter
 enter:
-    sub     sp, sp, #112
-    str     x0, [sp]
-    callee_saved stp
+    stp     x0, x30, [sp, #-32]!
+    stp     x19, x29, [sp, #16]
     ldp     x30, x2, [x0, #{x30}]
     ldr     x3, [x0, #{pstate}]
     msr     elr_el2, x2
@@ -170,10 +161,6 @@ const _: () = assert!(offset_of!(Frame, x) == 0);
 const _: () = assert!(offset_of!(Frame, pc) == 31 * 8);
 const _: () = assert!(FATAL_SIZE == 36 * 8);
 
-unsafe extern "C" {
-    fn enter(frame: *mut Frame) -> u64;
-}
-
 /// Enters the guest whose registers `frame` holds, and returns the kind of vector by which it came
 /// back, with its registers in `frame`.
 ///
@@ -182,6 +169,13 @@ unsafe extern "C" {
 /// and `frame.pstate` says EL1 or EL0.
 #[inline(always)]
 pub unsafe fn enter_guest(frame: *mut Frame) -> u64 {
-    // SAFETY: the assembly above keeps the AAPCS64: what it must preserve it saves.
-    unsafe { enter(frame) }
+    let kind;
+    // SAFETY: the assembly above changes what is named here and the flags, and its stack is its own.
+    // EL2 has no V registers.
+    unsafe {
+        asm!("bl enter", inlateout("x0") frame => kind, lateout("x20") _, lateout("x21") _,
+            lateout("x22") _, lateout("x23") _, lateout("x24") _, lateout("x25") _,
+            lateout("x26") _, lateout("x27") _, lateout("x28") _, clobber_abi("C"));
+    }
+    kind
 }

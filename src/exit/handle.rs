@@ -36,7 +36,7 @@ fn synchronous(guest: &mut Guest, esr: Esr) -> Next {
 fn asynchronous(guest: &mut Guest, exit: Exit) -> Next {
     match exit {
         Exit::SError => fault::serror(guest, Esr::new(ESR_EL2.get())),
-        _ => interrupt::take_all(Some(guest)),
+        _ => interrupt::take(Some(guest)),
     }
 }
 

@@ -34,19 +34,11 @@ pub fn init(machine: &Machine<'_>) -> [u32; 3] {
     [timer.virt, timer.hypervisor, gic.maintenance]
 }
 
-/// Takes the interrupts that are pending; says whether the guest, if there is one, goes on.
+/// Takes the interrupt that is pending, if one is; says whether the guest, if there is one, goes on.
+/// Of several the next comes at once, when the guest is entered or the pCPU sleeps.
 #[inline(never)]
-pub fn take_all(mut guest: Option<&mut Guest>) -> Next {
-    let mut next = Next::Resume;
-    while let Some(intid) = gic::acknowledge() {
-        if take(intid, guest.as_deref_mut()) == Next::Leave {
-            next = Next::Leave;
-        }
-    }
-    next
-}
-
-fn take(intid: u32, guest: Option<&mut Guest>) -> Next {
+pub fn take(guest: Option<&mut Guest>) -> Next {
+    let Some(intid) = gic::acknowledge() else { return Next::Resume };
     if intid == INTIDS.virtual_timer.load(Ordering::Relaxed) {
         if let Some(guest) = guest {
             return virtual_timer(guest, intid);

@@ -112,5 +112,5 @@ fn idle(pcpu: usize, next_event: Option<u64>) {
         presence.leave();
     }
     presence.take_attention();
-    interrupt::take_all(None);
+    interrupt::take(None);
 }

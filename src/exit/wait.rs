@@ -72,7 +72,7 @@ fn sleep(guest: &mut Guest) -> bool {
         presence.leave();
     }
     let called = presence.take_attention() & schedule::RESCHEDULE != 0;
-    interrupt::take_all(Some(guest)) == Next::Leave || called
+    interrupt::take(Some(guest)) == Next::Leave || called
 }
 
 fn rouse(guest: &Guest, ticks: u64) {

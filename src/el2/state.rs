@@ -12,26 +12,33 @@ use super::regs::{
     APIAKEYHI_EL1, APIAKEYLO_EL1, APIBKEYHI_EL1, APIBKEYLO_EL1, FPCR, FPSR, TPIDR2_EL0, VDISR_EL2,
 };
 
-/// Groups of registers, each saved and loaded in the order in which they stand.
+/// Groups of registers, each saved and loaded in the order in which they stand. As many as stand
+/// between two semicolons are read before the first is stored: so two are stored at once.
 macro_rules! state {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident: $register:expr,)* })*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($($field:ident: $register:expr),*;)* })*) => {$(
         $(#[$doc])*
         #[repr(C)]
         #[derive(Default)]
         #[expect(missing_docs, reason = "each field is named for its register")]
-        pub struct $name { $(pub $field: u64,)* }
+        pub struct $name { $($(pub $field: u64,)*)* }
 
         impl $name {
             /// Takes the registers' values from this pCPU.
             #[inline(always)]
             pub fn save(&mut self) {
-                $(self.$field = $register.get() as u64;)*
+                $(
+                    $(let $field = $register.get() as u64;)*
+                    $(self.$field = $field;)*
+                )*
             }
 
             /// Puts the values into this pCPU's registers.
             #[inline(always)]
             pub fn load(&self) {
-                $($register.set(self.$field);)*
+                $(
+                    $(let $field = self.$field;)*
+                    $($register.set($field);)*
+                )*
             }
         }
     )*};
@@ -42,41 +49,42 @@ state! {
     El1 {
         sctlr: SCTLR_EL1, cpacr: CPACR_EL1,
         ttbr0: TTBR0_EL1, ttbr1: TTBR1_EL1, tcr: TCR_EL1,
-        mair: MAIR_EL1, amair: AMAIR_EL1, contextidr: CONTEXTIDR_EL1,
+        mair: MAIR_EL1, amair: AMAIR_EL1, contextidr: CONTEXTIDR_EL1;
         esr: ESR_EL1, far: FAR_EL1, afsr0: AFSR0_EL1, afsr1: AFSR1_EL1, par: PAR_EL1,
-        vbar: VBAR_EL1, elr: ELR_EL1, spsr: SPSR_EL1, sp_el0: SP_EL0, sp_el1: SP_EL1,
+        vbar: VBAR_EL1, elr: ELR_EL1, spsr: SPSR_EL1;
+        sp_el0: SP_EL0, sp_el1: SP_EL1,
         tpidr_el0: TPIDR_EL0, tpidrro_el0: TPIDRRO_EL0, tpidr_el1: TPIDR_EL1,
-        csselr: CSSELR_EL1, cntkctl: CNTKCTL_EL1, vmpidr: VMPIDR_EL2,
+        csselr: CSSELR_EL1, cntkctl: CNTKCTL_EL1, vmpidr: VMPIDR_EL2;
     }
 
     /// The virtual timer, and the virtual CPU interface's own registers. The list registers belong
     /// to the vGIC, which folds them back when the vCPU is put.
     Interrupts {
         vmcr: ICH_VMCR_EL2, ap0r0: ICH_AP0R0_EL2, ap1r0: ICH_AP1R0_EL2,
-        cntv_cval: CNTV_CVAL_EL0, cntv_ctl: CNTV_CTL_EL0,
+        cntv_cval: CNTV_CVAL_EL0, cntv_ctl: CNTV_CTL_EL0;
     }
 
     /// The active priorities of a CPU with 6 bits of preemption; with 5 there is R0 alone.
-    Active6 { ap0r1: ICH_AP0R1_EL2, ap1r1: ICH_AP1R1_EL2, }
+    Active6 { ap0r1: ICH_AP0R1_EL2, ap1r1: ICH_AP1R1_EL2; }
 
     /// And of one with 7.
     Active7 {
-        ap0r2: ICH_AP0R2_EL2, ap1r2: ICH_AP1R2_EL2, ap0r3: ICH_AP0R3_EL2, ap1r3: ICH_AP1R3_EL2,
+        ap0r2: ICH_AP0R2_EL2, ap1r2: ICH_AP1R2_EL2, ap0r3: ICH_AP0R3_EL2, ap1r3: ICH_AP1R3_EL2;
     }
 
     /// Pointer-authentication keys (FEAT_PAuth).
     Keys {
         ia_lo: APIAKEYLO_EL1, ia_hi: APIAKEYHI_EL1, ib_lo: APIBKEYLO_EL1, ib_hi: APIBKEYHI_EL1,
         da_lo: APDAKEYLO_EL1, da_hi: APDAKEYHI_EL1, db_lo: APDBKEYLO_EL1, db_hi: APDBKEYHI_EL1,
-        ga_lo: APGAKEYLO_EL1, ga_hi: APGAKEYHI_EL1,
+        ga_lo: APGAKEYLO_EL1, ga_hi: APGAKEYHI_EL1;
     }
 
     /// FEAT_SME's thread pointer. Like the next it can be neither trapped nor hidden on some CPUs
     /// (measured on QEMU's `max`), and so is switched: nothing passes between VMs.
-    Tpidr2 { el0: TPIDR2_EL0, }
+    Tpidr2 { el0: TPIDR2_EL0; }
 
     /// What EL1 reads and writes as DISR_EL1 (FEAT_RAS).
-    Vdisr { el1: VDISR_EL2, }
+    Vdisr { el1: VDISR_EL2; }
 }
 
 impl El1 {
@@ -173,6 +181,8 @@ pub struct Context {
     pub fp_loaded: bool,
     /// Debug registers.
     pub debug: super::debug::Debug,
+    /// The CPU has one of the groups below: asked once, not four times at each switch.
+    has_more: bool,
     active6: Active6,
     active7: Active7,
     keys: Keys,
@@ -183,7 +193,10 @@ pub struct Context {
 impl Context {
     /// The state out of reset.
     pub fn reset(mpidr: u64) -> Self {
-        Self { el1: El1::reset(mpidr), ..Self::default() }
+        let features = features();
+        let has_more =
+            features.active_registers > 1 || features.pauth || features.tpidr2 || features.ras;
+        Self { el1: El1::reset(mpidr), has_more, ..Self::default() }
     }
 
     /// Takes everything off this pCPU.
@@ -192,7 +205,9 @@ impl Context {
         self.interrupts.save();
         // The timer is off, so that it can't interrupt whoever runs next.
         CNTV_CTL_EL0.set(0);
-        optional!(self.save());
+        if self.has_more {
+            optional!(self.save());
+        }
         self.debug.put();
         if self.fp_loaded {
             self.fp.save();
@@ -205,7 +220,9 @@ impl Context {
     pub fn load(&self) {
         self.el1.load();
         self.interrupts.load();
-        optional!(self.load());
+        if self.has_more {
+            optional!(self.load());
+        }
         self.debug.load();
     }
 

@@ -72,7 +72,7 @@ fn hits(config: Config, wall: &Wall) -> Verdict {
             (16, "$pc = (long)&exit_common + 4", "EC 0x25 data abort at the same EL: write")
         }
         Trespass::Read => {
-            (240, "$pc = (long)&enter + 32", "EC 0x25 data abort at the same EL: read")
+            (240, "$pc = (long)&enter + 8", "EC 0x25 data abort at the same EL: read")
         }
         Trespass::Execute => (0, "$pc = $at", "EC 0x21 instruction abort at the same EL: fetch"),
     };

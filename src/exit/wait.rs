@@ -24,8 +24,8 @@ pub fn wfx(guest: &mut Guest, esr: Esr) -> Next {
 
 /// Blocks the vCPU until an interrupt is deliverable; or not at all, if one is.
 ///
-/// As long as nobody else wants the pCPU it waits on it, loaded as it is: most sleeps end by its own
-/// timer, and leaving and coming back costs more than all the rest.
+/// As long as nobody else wants the pCPU it waits on it, loaded as it is: most sleeps end by its
+/// own timer, and leaving and coming back costs more than all the rest.
 pub fn block(guest: &mut Guest) -> Next {
     let entity = guest.vcpu.entity;
     let mut called = false;
@@ -36,7 +36,7 @@ pub fn block(guest: &mut Guest) -> Next {
         let before = timer::now();
         if wakes(guest) {
             rouse(guest, 0);
-            return Next::Resume;
+            return go_on(guest, called);
         }
         if called || !free {
             let deadline = guest.deadline();
@@ -45,9 +45,15 @@ pub fn block(guest: &mut Guest) -> Next {
         called = sleep(guest);
         rouse(guest, timer::now().wrapping_sub(before));
         if wakes(guest) {
-            return Next::Resume;
+            return go_on(guest, called);
         }
     }
+}
+
+/// The wait is over. But who was called leaves all the same: the call is taken from the attention
+/// word, and nobody repeats it.
+fn go_on(guest: &mut Guest, called: bool) -> Next {
+    if called { guest.leave(Reason::Preempted) } else { Next::Resume }
 }
 
 /// Whether there is what ends a WFI (D1.7.2): an interrupt that PSTATE alone may mask, or a virtual

@@ -50,7 +50,7 @@ pub const HCR: u64 = value(&[
     bit(9, 1),   // FB:  local TLB and I-cache maintenance is broadcast: a vCPU moves between pCPUs
     bit(10, 1),  // BSU: barriers reach at least the inner shareable domain, for the same reason
     bit(12, 0),  // DC:  a guest with its stage 1 off has uncached memory, as on the bare machine
-    bit(13, 1),  // TWI: WFI blocks the vCPU and frees the pCPU (cleared for a dedicated vCPU)
+    bit(13, 1),  // TWI: WFI frees the pCPU for whoever wants it (cleared for a dedicated vCPU)
     bit(14, 0),  // TWE: WFE is a short wait for a neighbour: its time slice bounds it
     bit(15, 1),  // TID0: AArch32 JIDR and the like
     bit(16, 1),  // TID1: REVIDR, AIDR: the implementer's, answered as 0

@@ -24,30 +24,35 @@ pub fn wfx(guest: &mut Guest, esr: Esr) -> Next {
 
 /// Blocks the vCPU until an interrupt is deliverable; or not at all, if one is.
 ///
-/// As long as nobody else wants the pCPU it waits on it, loaded as it is: most sleeps end by its own
-/// timer, and leaving and coming back costs more than all the rest.
+/// As long as nobody else wants the pCPU it waits on it, loaded as it is: most sleeps end by its
+/// own timer, and leaving and coming back costs more than all the rest.
 pub fn block(guest: &mut Guest) -> Next {
-    let entity = guest.vcpu.entity;
     let mut called = false;
     loop {
         // From here on a wake-up is remembered by the run queue: what is posted after the check
         // below keeps the vCPU from blocking.
-        let free = schedule::with(|queue| queue.rest(guest.pcpu, entity)) == Some(Ok(true));
-        let before = timer::now();
+        let now = timer::now();
+        let free = rest(guest, now);
         if wakes(guest) {
-            rouse(guest, 0);
-            return Next::Resume;
+            rouse(guest, now);
+            return go_on(guest, called);
         }
         if called || !free {
             let deadline = guest.deadline();
             return guest.leave(Reason::Block { deadline });
         }
         called = sleep(guest);
-        rouse(guest, timer::now().wrapping_sub(before));
+        rouse(guest, timer::now());
         if wakes(guest) {
-            return Next::Resume;
+            return go_on(guest, called);
         }
     }
+}
+
+/// The wait is over. But who was called leaves all the same: the call is taken from the attention
+/// word, and nobody repeats it.
+fn go_on(guest: &mut Guest, called: bool) -> Next {
+    if called { guest.leave(Reason::Preempted) } else { Next::Resume }
 }
 
 /// Whether there is what ends a WFI (D1.7.2): an interrupt that PSTATE alone may mask, or a virtual
@@ -75,6 +80,11 @@ fn sleep(guest: &mut Guest) -> bool {
     interrupt::take(Some(guest)) == Next::Leave || called
 }
 
-fn rouse(guest: &Guest, ticks: u64) {
-    let _ = schedule::with(|queue| queue.rouse(guest.pcpu, guest.vcpu.entity, ticks));
+fn rest(guest: &Guest, now: u64) -> bool {
+    let rest = schedule::with(|queue| queue.rest(guest.pcpu, guest.vcpu.entity, now));
+    rest == Some(Ok(true))
+}
+
+fn rouse(guest: &Guest, now: u64) {
+    let _ = schedule::with(|queue| queue.rouse(guest.pcpu, guest.vcpu.entity, now));
 }

@@ -104,7 +104,7 @@ impl Kick {
 /// What an entity has used, in counter ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Account {
-    /// Ticks on a pCPU, up to the last `put`.
+    /// Ticks on a pCPU, those at rest left out, up to the last `put` or `rest`.
     pub run: u64,
     /// Ticks spent Ready, up to the last `pick`: runnable, but others were preferred.
     pub wait: u64,

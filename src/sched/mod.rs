@@ -17,6 +17,9 @@
 //! that a call returns. One queue instead of one a pCPU, because three equal vCPUs on two pCPUs
 //! then get two thirds each without any balancing.
 //!
+//! Who waits while nobody else wants its pCPU needn't leave it: [`RunQueue::rest`] makes that pCPU
+//! idle for all others, with the entity still Running there.
+//!
 //! Beside vCPUs it schedules *jobs*: zeroing, loading and tear-down of a VM's memory, run in
 //! slices. To the queue both are entities; the caller maps ids to things.
 //!

@@ -52,7 +52,8 @@ pub struct RunQueue {
     pub(super) count: usize,
     /// Those not dedicated to one entity.
     pub(super) shared: u8,
-    /// Those that found nothing at their last pick and were not kicked since.
+    /// Those that found nothing at their last pick, or on which what runs waits (`rest`), and
+    /// that were not kicked since.
     pub(super) idle: u8,
     /// Those that run something without a slice end, and were not kicked since. Together with
     /// `idle`: whom a new Ready entity must tell, because nothing else would bring them here.
@@ -168,37 +169,48 @@ impl RunQueue {
         }
     }
 
-    /// Takes the wake token of a running entity. To be called *before* a last look at what is
-    /// pending: a token from an interrupt that was handled since would make the next `Block`
-    /// return at once for nothing.
-    pub fn acknowledge(&mut self, id: EntityId) -> Result<bool, SchedError> {
-        Ok(core::mem::take(&mut self.entity_mut(id)?.token))
-    }
-
     /// `id`, which runs on `pcpu`, waits there without leaving it, as long as nobody else wants the
-    /// pCPU: for others that is idle. False where somebody does: it has to leave. Takes the wake
-    /// token, as [`acknowledge`](Self::acknowledge).
+    /// pCPU: for others that is idle. False where somebody does: it has to leave. Charges `id` for
+    /// its run until `now`.
     ///
-    /// Rule for the caller: whatever ends the wait, [`rouse`](Self::rouse) comes next.
-    pub fn rest(&mut self, pcpu: usize, id: EntityId) -> Result<bool, SchedError> {
+    /// Takes the wake token, and so has to come *before* a last look at what is pending: what is
+    /// posted after the look leaves a new one, and one of what was handled long ago would make the
+    /// next `Block` return at once for nothing.
+    ///
+    /// Rule for the caller: whatever ends the wait, [`rouse`](Self::rouse) or [`put`](Self::put)
+    /// comes next. And a call (a kick that reschedules) leads to `put`, also where the wait is over
+    /// at the same moment: nobody calls twice.
+    pub fn rest(&mut self, pcpu: usize, id: EntityId, now: u64) -> Result<bool, SchedError> {
         let bit = self.bit(pcpu)?;
-        self.acknowledge(id)?;
-        let cpu = &self.pcpus[pcpu & 7];
-        let unopposed = cpu.current == id.0 && cpu.slice_end.is_none();
-        let free = unopposed && (self.lone & bit != 0 || cpu.owner == id.0);
+        self.check_runs(pcpu, id, "rest")?;
+        self.entities[id.0].token = false;
+        let vruntime = self.charge(id.0, now);
+        let cpu = &mut self.pcpus[pcpu & 7];
+        if cpu.slice_end.is_none() {
+            // As in `put`: whoever becomes Ready meanwhile is placed by a clock that goes on.
+            cpu.clock = cpu.clock.max(vruntime);
+        }
+        let free = match cpu.owner == id.0 {
+            // A job that became Ready while it ran did not call this pCPU.
+            true => self.waiting(bit).first.is_none(),
+            false => self.lone & bit != 0,
+        };
         if free {
             self.lone &= !bit;
             self.idle |= bit;
         }
+        if vruntime >= REBASE {
+            self.rebase();
+        }
         Ok(free)
     }
 
-    /// The wait of `id` on `pcpu` is over, or it is looked at what has come: it is not charged for
-    /// the `ticks` that it took.
-    pub fn rouse(&mut self, pcpu: usize, id: EntityId, ticks: u64) -> Result<(), SchedError> {
+    /// The wait of `id` on `pcpu` is over, or it is looked at what has come. It is not charged for
+    /// what passed since `rest`.
+    pub fn rouse(&mut self, pcpu: usize, id: EntityId, now: u64) -> Result<(), SchedError> {
         let bit = self.bit(pcpu)?;
-        let entity = self.entity_mut(id)?;
-        entity.since = entity.since.saturating_add(ticks);
+        self.check_runs(pcpu, id, "rouse")?;
+        self.entities[id.0].since = now;
         // Who was called meanwhile is neither: it is on its way to a pick.
         if self.idle & bit != 0 {
             self.idle &= !bit;
@@ -271,15 +283,9 @@ impl RunQueue {
         reason: Reason,
     ) -> Result<State, SchedError> {
         let bit = self.bit(pcpu)?;
-        let entity = self.entity_mut(id)?;
-        if entity.state != State::Running(pcpu as u8) {
-            return Err(refused(id, entity.state, "put"));
-        }
-        let ran = now.saturating_sub(entity.since);
-        entity.account.run = entity.account.run.wrapping_add(ran);
-        entity.since = now;
-        let vruntime = entity.vruntime.saturating_add(entity.virtual_time(ran));
-        entity.vruntime = vruntime;
+        self.check_runs(pcpu, id, "put")?;
+        let vruntime = self.charge(id.0, now);
+        let entity = &mut self.entities[id.0];
         let request = core::mem::replace(&mut entity.request, Request::None);
         let (state, deadline) = match (request, reason) {
             (Request::Stop, _) | (_, Reason::Off) => (State::Off, None),
@@ -429,6 +435,23 @@ impl RunQueue {
             return Err(SchedError::NoSuchPcpu(pcpu, self.count));
         }
         Ok(1 << (pcpu & 7))
+    }
+
+    fn check_runs(&self, pcpu: usize, id: EntityId, to: &'static str) -> Result<(), SchedError> {
+        match self.entity(id)?.state {
+            State::Running(here) if usize::from(here) == pcpu => Ok(()),
+            from => Err(refused(id, from, to)),
+        }
+    }
+
+    /// Charges `slot` for its run until `now`; gives the virtual run time that it has reached.
+    fn charge(&mut self, slot: u16, now: u64) -> u64 {
+        let entity = &mut self.entities[slot];
+        let ran = now.saturating_sub(entity.since);
+        entity.account.run = entity.account.run.wrapping_add(ran);
+        entity.since = now;
+        entity.vruntime = entity.vruntime.saturating_add(entity.virtual_time(ran));
+        entity.vruntime
     }
 
     fn entity(&self, id: EntityId) -> Result<&Entity, SchedError> {

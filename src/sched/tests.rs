@@ -2,6 +2,7 @@
 
 mod presence;
 mod random;
+mod rest;
 mod shares;
 mod tournament;
 mod transitions;

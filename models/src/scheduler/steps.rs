@@ -3,21 +3,33 @@
 use mezzanine::sched::{Kick, Pick, Reason, SchedError, State};
 use stateright::{Model, Property};
 
-use super::world::{Budget, PCPUS, Peer, Phase, VCPUS, Variant, World};
+use super::world::{Budget, Cast, PCPUS, Peer, Phase, VCPUS, Variant, World};
 
 /// What must hold in each state.
-pub const ALWAYS: [&str; 5] =
-    [ONE_PLACE, NO_INTERRUPT_LOST, NOBODY_FORGOTTEN, ORDERS_OBEYED, NOTHING_REFUSED];
+pub const ALWAYS: [&str; 6] = [
+    ONE_PLACE,
+    NO_INTERRUPT_LOST,
+    NOBODY_FORGOTTEN,
+    WORK_CONSERVED,
+    ORDERS_OBEYED,
+    NOTHING_REFUSED,
+];
 pub const ONE_PLACE: &str = "each vCPU is on one pCPU at most";
 pub const NO_INTERRUPT_LOST: &str = "no interrupt is lost";
 pub const NOBODY_FORGOTTEN: &str = "no Ready vCPU is forgotten";
+pub const WORK_CONSERVED: &str = "no pCPU sleeps beside a Ready vCPU without a call on its way";
 pub const ORDERS_OBEYED: &str = "orders take effect";
 const NOTHING_REFUSED: &str = "the run loop asks for nothing that is refused";
 
 /// What must be reached at all.
-pub const SOMETIMES: [&str; 3] = [A_THIRD_WAITS, WOKEN_WHILE_BLOCKING, ALL_ASLEEP];
+pub const SOMETIMES: [&str; 6] =
+    [A_THIRD_WAITS, WOKEN_WHILE_BLOCKING, ALL_ASLEEP, READY_BESIDE_REST, RESUMED, WOKEN_AND_CALLED];
 const A_THIRD_WAITS: &str = "both pCPUs are in guests and a third vCPU waits";
 const WOKEN_WHILE_BLOCKING: &str = "a vCPU is woken on its way to sleep";
+pub const READY_BESIDE_REST: &str = "a pCPU is at rest, and another vCPU becomes Ready";
+pub const ALL_AT_REST: &str = "all pCPUs are at rest";
+pub const RESUMED: &str = "a vCPU at rest goes on by an interrupt of its own";
+const WOKEN_AND_CALLED: &str = "a vCPU at rest has an interrupt, and its pCPU is called";
 const ALL_ASLEEP: &str = "all pCPUs sleep and a vCPU is blocked";
 
 /// One step.
@@ -29,8 +41,10 @@ pub enum Step {
     Interrupt(usize),
     /// The preemption timer fires in the guest.
     Tick(usize),
-    /// The guest executes WFI.
+    /// The guest executes WFI, or a job has nothing more to do.
     Wfi(usize),
+    /// The guest's own timer fires while its pCPU rests.
+    Timer(usize),
     /// The peer makes an interrupt pending for the vCPU.
     Post(usize, usize),
     /// The peer goes on.
@@ -49,9 +63,10 @@ pub enum Order {
     Move(u8),
 }
 
-/// The model: a variant, how many vCPUs are started, and a budget.
+/// The model: a variant, who there is, how many of them are started, and a budget.
 pub struct Scheduler {
     pub variant: Variant,
+    pub cast: Cast,
     pub started: usize,
     pub budget: Budget,
 }
@@ -61,16 +76,18 @@ impl Model for Scheduler {
     type Action = Step;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(self.budget, self.started)]
+        vec![World::new(self.budget, self.started, self.cast)]
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
         for (number, pcpu) in world.pcpus.iter().enumerate() {
-            let rests = matches!(pcpu.phase, Phase::Guest(_) | Phase::Asleep);
-            if !rests {
+            if !pcpu.phase.is_quiet() {
                 steps.push(Step::Run(number));
             } else if pcpu.sgi {
                 steps.push(Step::Interrupt(number));
+            }
+            if matches!(pcpu.phase, Phase::AtRest(_)) && world.budget.posts > 0 {
+                steps.push(Step::Timer(number));
             }
             if matches!(pcpu.phase, Phase::Guest(_)) {
                 if world.budget.waits > 0 {
@@ -98,6 +115,7 @@ impl Model for Scheduler {
             Step::Interrupt(pcpu) => next.interrupt(pcpu),
             Step::Tick(pcpu) => next.tick(pcpu),
             Step::Wfi(pcpu) => next.wfi(pcpu),
+            Step::Timer(pcpu) => next.timer(pcpu),
             Step::Post(peer, vcpu) => {
                 next.budget.posts -= 1;
                 next.vcpus[vcpu].pending = true;
@@ -114,6 +132,7 @@ impl Model for Scheduler {
             Property::always(ONE_PLACE, |_, w: &World| w.each_vcpu_in_one_place()),
             Property::always(NO_INTERRUPT_LOST, |_, w: &World| w.no_interrupt_lost()),
             Property::always(NOBODY_FORGOTTEN, |_, w: &World| w.no_ready_vcpu_forgotten()),
+            Property::always(WORK_CONSERVED, |_, w: &World| w.nobody_waits_beside_rest()),
             Property::always(ORDERS_OBEYED, |_, w: &World| w.orders_take_effect()),
             Property::always(NOTHING_REFUSED, |_, w: &World| !w.refused),
             Property::sometimes(A_THIRD_WAITS, |_, w: &World| {
@@ -122,6 +141,25 @@ impl Model for Scheduler {
             }),
             Property::sometimes(WOKEN_WHILE_BLOCKING, |_, w: &World| {
                 w.pcpus.iter().any(|pcpu| matches!(pcpu.phase, Phase::Put(_, true) if pcpu.notice))
+            }),
+            Property::sometimes(READY_BESIDE_REST, |_, w: &World| {
+                w.pcpus.iter().any(|pcpu| matches!(pcpu.phase, Phase::AtRest(_)))
+                    && (0..VCPUS).any(|vcpu| w.state(vcpu) == State::Ready)
+            }),
+            Property::sometimes(ALL_AT_REST, |_, w: &World| {
+                w.pcpus.iter().all(|pcpu| matches!(pcpu.phase, Phase::AtRest(_)))
+            }),
+            Property::sometimes(RESUMED, |_, w: &World| {
+                w.pcpus.iter().any(|pcpu| match pcpu.phase {
+                    Phase::Look(vcpu, false) => w.vcpus[vcpu].pending,
+                    _ => false,
+                })
+            }),
+            Property::sometimes(WOKEN_AND_CALLED, |_, w: &World| {
+                w.pcpus.iter().any(|pcpu| match pcpu.phase {
+                    Phase::Look(vcpu, true) => w.vcpus[vcpu].pending,
+                    _ => false,
+                })
             }),
             Property::sometimes(ALL_ASLEEP, |_, w: &World| {
                 w.pcpus.iter().all(|pcpu| pcpu.phase == Phase::Asleep)
@@ -136,9 +174,9 @@ fn orders(world: &World, peer: usize, steps: &mut Vec<Step>) {
     for vcpu in 0..VCPUS {
         let state = world.state(vcpu);
         if state == State::Off {
-            // The vCPUs are alike: they start in order.
+            // Where the vCPUs are alike they start in order.
             let first = (0..vcpu).all(|other| world.state(other) != State::Off);
-            if first && world.budget.orders > 0 {
+            if (first || world.cast != Cast::Alike) && world.budget.orders > 0 {
                 steps.push(Step::Order(peer, Order::Start, vcpu));
             }
             continue;
@@ -152,11 +190,19 @@ fn orders(world: &World, peer: usize, steps: &mut Vec<Step>) {
             } else {
                 steps.push(Step::Order(peer, Order::Stop, vcpu));
                 steps.push(Step::Order(peer, Order::Pause, vcpu));
-                if world.affinity[vcpu] == 0xff {
+                if world.cast == Cast::Alike && world.affinity[vcpu] == 0xff {
                     steps.push(Step::Order(peer, Order::Move(1), vcpu));
                 }
             }
         }
+    }
+}
+
+/// The rest is over. Who was called leaves all the same.
+fn go_on(vcpu: usize, called: bool, variant: Variant) -> Phase {
+    match called && variant != Variant::ForgetsCall {
+        true => Phase::Save(vcpu, false),
+        false => Phase::Inject(vcpu),
     }
 }
 
@@ -190,22 +236,45 @@ impl World {
             }
             Phase::Enter(vcpu) if attention => Phase::Attend(vcpu),
             Phase::Enter(vcpu) => Phase::Guest(vcpu),
-            Phase::Wait(vcpu) => {
-                if variant != Variant::AcknowledgesLate {
-                    let taken = self.queue.acknowledge(self.ids[vcpu]);
-                    self.refused |= taken.is_err();
+            Phase::Wait(vcpu, called) if variant == Variant::LooksBeforeRest => {
+                Phase::LastLook(vcpu, called, true)
+            }
+            Phase::Wait(vcpu, called) => {
+                let free = self.rest(pcpu, vcpu, variant);
+                Phase::LastLook(vcpu, called, free)
+            }
+            Phase::LastLook(vcpu, called, _) if self.vcpus[vcpu].pending => {
+                Phase::Rouse(vcpu, called, true)
+            }
+            Phase::LastLook(vcpu, false, true) if variant == Variant::LooksBeforeRest => {
+                Phase::RestLate(vcpu)
+            }
+            Phase::LastLook(vcpu, false, true) => Phase::BeforeRest(vcpu),
+            Phase::LastLook(vcpu, ..) => Phase::Save(vcpu, true),
+            Phase::RestLate(vcpu) => match self.rest(pcpu, vcpu, variant) {
+                true => Phase::BeforeRest(vcpu),
+                false => Phase::Save(vcpu, true),
+            },
+            Phase::BeforeRest(vcpu) if attention => Phase::Woken(vcpu),
+            Phase::BeforeRest(vcpu) => Phase::AtRest(vcpu),
+            Phase::Woken(vcpu) => {
+                let cpu = &mut self.pcpus[pcpu];
+                cpu.notice = false;
+                let called = core::mem::take(&mut cpu.reschedule);
+                let forgets = matches!(variant, Variant::IgnoresCall | Variant::SleepsOn);
+                Phase::Rouse(vcpu, called && !forgets, false)
+            }
+            Phase::Rouse(vcpu, called, seen) => {
+                let roused = self.queue.rouse(pcpu, self.ids[vcpu], NOW);
+                self.refused |= roused.is_err();
+                match seen {
+                    true => go_on(vcpu, called, variant),
+                    false => Phase::Look(vcpu, called),
                 }
-                Phase::LastLook(vcpu)
             }
-            Phase::LastLook(vcpu) if self.vcpus[vcpu].pending => Phase::Inject(vcpu),
-            Phase::LastLook(vcpu) if variant == Variant::AcknowledgesLate => {
-                Phase::AcknowledgeLate(vcpu)
-            }
-            Phase::LastLook(vcpu) => Phase::Save(vcpu, true),
-            Phase::AcknowledgeLate(vcpu) => {
-                let _ = self.queue.acknowledge(self.ids[vcpu]);
-                Phase::Save(vcpu, true)
-            }
+            Phase::Look(vcpu, called) if self.vcpus[vcpu].pending => go_on(vcpu, called, variant),
+            Phase::Look(vcpu, _) if variant == Variant::SleepsOn => Phase::BeforeRest(vcpu),
+            Phase::Look(vcpu, called) => Phase::Wait(vcpu, called),
             Phase::Save(vcpu, block) if variant == Variant::PutsBeforeSaving => {
                 self.put(pcpu, vcpu, block);
                 Phase::SaveLate(vcpu)
@@ -216,7 +285,7 @@ impl World {
                 Phase::Pick
             }
             Phase::SaveLate(_) => Phase::Pick,
-            rests @ (Phase::Guest(_) | Phase::Asleep) => rests,
+            quiet @ (Phase::Guest(_) | Phase::Asleep | Phase::AtRest(_)) => quiet,
         };
         self.pcpus[pcpu].phase = phase;
     }
@@ -242,6 +311,19 @@ impl World {
         phase
     }
 
+    /// Under the lock: rest.
+    fn rest(&mut self, pcpu: usize, vcpu: usize, variant: Variant) -> bool {
+        let before = self.queue.clone();
+        let free = self.queue.rest(pcpu, self.ids[vcpu], NOW);
+        self.refused |= free.is_err();
+        match variant {
+            Variant::RestsUnmarked => self.queue = before,
+            Variant::RestsBesideWaiting => return true,
+            _ => {}
+        }
+        free == Ok(true)
+    }
+
     /// Under the lock: put.
     fn put(&mut self, pcpu: usize, vcpu: usize, block: bool) {
         let reason = match block {
@@ -265,6 +347,7 @@ impl World {
         self.pcpus[pcpu].sgi = false;
         self.pcpus[pcpu].phase = match self.pcpus[pcpu].phase {
             Phase::Guest(vcpu) => Phase::Attend(vcpu),
+            Phase::AtRest(vcpu) => Phase::Woken(vcpu),
             _ => self.awake(pcpu),
         };
     }
@@ -279,7 +362,19 @@ impl World {
     fn wfi(&mut self, pcpu: usize) {
         self.budget.waits -= 1;
         if let Phase::Guest(vcpu) = self.pcpus[pcpu].phase {
-            self.pcpus[pcpu].phase = Phase::Wait(vcpu);
+            self.pcpus[pcpu].phase = match self.is_job(vcpu) {
+                true => Phase::Save(vcpu, true),
+                false => Phase::Wait(vcpu, false),
+            };
+        }
+    }
+
+    /// What ends the sleep is the interrupt itself: nobody has called `wake`.
+    fn timer(&mut self, pcpu: usize) {
+        self.budget.posts -= 1;
+        if let Phase::AtRest(vcpu) = self.pcpus[pcpu].phase {
+            self.vcpus[vcpu].pending = true;
+            self.pcpus[pcpu].phase = Phase::Woken(vcpu);
         }
     }
 
@@ -293,7 +388,7 @@ impl World {
             let quiet = !cpu.reschedule && !cpu.notice;
             cpu.reschedule |= kick.reschedule & bit != 0;
             cpu.notice |= kick.notice & bit != 0;
-            let away = matches!(cpu.phase, Phase::Guest(_) | Phase::Asleep);
+            let away = cpu.phase.is_quiet();
             cpu.sgi |= quiet && away && own != Some(number);
         }
     }

@@ -12,10 +12,13 @@ const SLICE: u64 = 1000;
 #[derive(Clone, Debug)]
 enum Op {
     Add { weight: u32, affinity: u8, dedicated: Option<usize> },
+    AddJob,
     Start(usize),
     Wake(usize),
     Pick(usize),
     Put(usize, u8),
+    Rest(usize),
+    Rouse(usize),
     Expire(usize),
     Stop(usize),
     Pause(usize),
@@ -29,10 +32,13 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         1 => (1u32..500, 1u8..8, dedicated)
             .prop_map(|(weight, affinity, dedicated)| Op::Add { weight, affinity, dedicated }),
+        1 => Just(Op::AddJob),
         3 => (0usize..8).prop_map(Op::Start),
         4 => (0usize..8).prop_map(Op::Wake),
         6 => (0usize..3).prop_map(Op::Pick),
         5 => (0usize..3, 0u8..5).prop_map(|(pcpu, reason)| Op::Put(pcpu, reason)),
+        4 => (0usize..3).prop_map(Op::Rest),
+        3 => (0usize..3).prop_map(Op::Rouse),
         2 => (0usize..3).prop_map(Op::Expire),
         1 => (0usize..8).prop_map(Op::Stop),
         1 => (0usize..8).prop_map(Op::Pause),
@@ -51,8 +57,13 @@ struct World {
     unaware: u8,
     /// Bit p: pCPU p must pick: it was kicked, or it put back what it ran.
     obliged: u8,
-    /// Woken while running, not picked since.
+    /// Bit p: what runs on pCPU p waits there.
+    resting: u8,
+    /// Woken while running, neither picked nor at rest since.
     tokens: Vec<EntityId>,
+    /// When what runs on each pCPU was last charged or roused, and what each entity ran.
+    since: [u64; 3],
+    ran: Vec<u64>,
 }
 
 impl World {
@@ -64,7 +75,17 @@ impl World {
         for cpu in &mut queue.pcpus {
             cpu.clock = (1 << 62) - 5000;
         }
-        Self { queue, now: 0, ids, unaware: 0, obliged: 0, tokens: Vec::new() }
+        Self {
+            queue,
+            now: 0,
+            ids,
+            unaware: 0,
+            obliged: 0,
+            resting: 0,
+            tokens: Vec::new(),
+            since: [0; 3],
+            ran: std::vec![0; 9],
+        }
     }
 
     fn id(&self, index: usize) -> EntityId {
@@ -74,6 +95,10 @@ impl World {
     fn running(&self, pcpu: usize) -> Option<EntityId> {
         let current = self.queue.pcpus[pcpu].current;
         self.ids.iter().copied().find(|id| id.0 == current)
+    }
+
+    fn owns(&self, pcpu: usize, id: EntityId) -> bool {
+        self.queue.pcpus[pcpu].owner == id.0
     }
 
     fn kicked(&mut self, kick: Result<Kick, SchedError>) {
@@ -98,7 +123,15 @@ impl World {
                 }
                 return;
             }
+            Op::AddJob => {
+                if self.ids.len() < 8 {
+                    self.ids.push(self.queue.add_job(100).unwrap());
+                }
+                return;
+            }
             Op::Pick(pcpu) => return self.pick(pcpu),
+            Op::Rest(pcpu) => return self.rest(pcpu),
+            Op::Rouse(pcpu) => return self.rouse(pcpu),
             Op::Put(pcpu, reason) => return self.put(pcpu, reason),
             Op::Wake(index) => return self.wake(self.id(index)),
             Op::Start(index) => self.queue.start(self.id(index), now),
@@ -107,9 +140,9 @@ impl World {
             Op::Resume(index) => self.queue.resume(self.id(index), now),
             Op::Move(index, affinity) => self.queue.set_affinity(self.id(index), affinity),
             Op::Expire(pcpu) => {
+                let shared = self.queue.pcpus[pcpu].slice_end.is_some();
                 let kick = self.queue.expire(pcpu, now);
-                let alone =
-                    self.running(pcpu).is_some() && self.queue.pcpus[pcpu].slice_end.is_none();
+                let alone = shared && self.queue.pcpus[pcpu].slice_end.is_none();
                 self.unaware |= u8::from(alone) << pcpu;
                 kick
             }
@@ -127,7 +160,10 @@ impl World {
         let kick = match pick {
             Pick::Run { id, slice_end, kick, .. } => {
                 self.tokens.retain(|&token| token != id);
-                self.unaware |= u8::from(slice_end.is_none()) << pcpu;
+                // An owner does not share: nobody tells it anything, while it runs.
+                let alone = slice_end.is_none() && !self.owns(pcpu, id);
+                self.unaware |= u8::from(alone) << pcpu;
+                self.since[pcpu] = self.now;
                 kick
             }
             Pick::Idle { kick } => {
@@ -151,10 +187,44 @@ impl World {
         };
         self.unaware &= !(1 << pcpu);
         self.obliged |= 1 << pcpu;
+        self.resting &= !(1 << pcpu);
+        self.charge(pcpu, id);
         let state = self.queue.put(pcpu, id, self.now, reason).unwrap();
         assert!(!matches!(state, State::Running(_)));
         if self.tokens.contains(&id) {
             assert_ne!(state, State::Blocked, "a wake-up was lost");
+        }
+    }
+
+    fn charge(&mut self, pcpu: usize, id: EntityId) {
+        self.ran[id.slot()] += self.now - self.since[pcpu];
+        self.since[pcpu] = self.now;
+    }
+
+    fn rest(&mut self, pcpu: usize) {
+        let Some(id) = self.running(pcpu).filter(|_| self.resting & 1 << pcpu == 0) else {
+            return;
+        };
+        self.charge(pcpu, id);
+        self.tokens.retain(|&token| token != id);
+        if self.queue.rest(pcpu, id, self.now).unwrap() {
+            self.resting |= 1 << pcpu;
+            self.unaware |= 1 << pcpu;
+        } else {
+            // It is not for nothing that it has to leave.
+            assert_eq!(self.unaware & 1 << pcpu, 0);
+        }
+    }
+
+    fn rouse(&mut self, pcpu: usize) {
+        let Some(id) = self.running(pcpu).filter(|_| self.resting & 1 << pcpu != 0) else {
+            return;
+        };
+        self.resting &= !(1 << pcpu);
+        self.since[pcpu] = self.now;
+        self.queue.rouse(pcpu, id, self.now).unwrap();
+        if self.owns(pcpu, id) {
+            self.unaware &= !(1 << pcpu);
         }
     }
 
@@ -174,6 +244,12 @@ impl World {
 
     fn check(&self) {
         let queue = &self.queue;
+        for (pcpu, cpu) in queue.pcpus.iter().enumerate() {
+            let bit = 1 << pcpu;
+            let waits = cpu.current == u16::MAX || self.resting & bit != 0;
+            assert!(queue.idle & bit == 0 || waits, "pCPU {pcpu} is idle and runs something");
+            assert!(queue.lone & bit == 0 || !waits, "pCPU {pcpu} runs nothing alone");
+        }
         for (slot, entity) in queue.entities.slots.iter().enumerate() {
             let here = |pcpu: usize| queue.pcpus[pcpu].current == slot as u16;
             let places: Vec<usize> = (0..MAX_PCPUS).filter(|&pcpu| here(pcpu)).collect();
@@ -188,6 +264,7 @@ impl World {
                 let hope = unaware == 0 || self.obliged != 0;
                 assert!(hope, "slot {slot} is Ready, but nobody will tell pCPUs {unaware:#b}");
             }
+            assert_eq!(entity.account.run, self.ran[slot]);
             assert!(entity.timer.is_none() || entity.state == State::Blocked);
         }
     }

@@ -109,8 +109,8 @@ fn a_wake_up_of_a_running_entity_leaves_a_token_and_a_notice() {
     q.wake(a, 4).unwrap();
     run(&mut q, 0, 4);
     q.wake(a, 5).unwrap();
-    assert_eq!(q.acknowledge(a), Ok(true));
-    assert_eq!(q.put(0, a, 6, BLOCK), Ok(State::Blocked), "an acknowledged token is gone");
+    assert_eq!(q.rest(0, a, 6), Ok(true));
+    assert_eq!(q.put(0, a, 6, BLOCK), Ok(State::Blocked), "a token that was taken is gone");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::esr::{Abort, Access, Esr};
 use super::guest::{Guest, Next};
 use super::inject::Exception;
 use super::{fault, pstate};
+use crate::device::pl011::{Line, Pl011};
 use crate::device::vgic::{self, Frame};
 use crate::device::{Target, route};
 use crate::el2::{at, cache};
@@ -177,12 +178,7 @@ fn gic_write(guest: &mut Guest, frame: Frame, offset: u64, size: u32, value: u64
 
 #[inline(never)]
 fn uart_read(guest: &mut Guest, offset: u64, size: u32) -> u64 {
-    let mut uart = guest.vm.uart.lock();
-    let (value, change) = uart.read(offset, size);
-    if let Some(level) = change {
-        set_uart_level(guest, level);
-    }
-    drop(uart);
+    let value = with_uart(guest, |uart| uart.read(offset, size));
     // A key may fit now.
     if console::keys_wait(guest.vm.id) {
         guest.vm.take_keys();
@@ -192,23 +188,23 @@ fn uart_read(guest: &mut Guest, offset: u64, size: u32) -> u64 {
 
 #[inline(never)]
 fn uart_write(guest: &mut Guest, offset: u64, size: u32, value: u64) {
-    let mut uart = guest.vm.uart.lock();
-    let (transmit, change) = uart.write(offset, size, value as u32);
-    if let Some(level) = change {
-        set_uart_level(guest, level);
-    }
-    drop(uart);
-    if let Some(byte) = transmit {
+    if let Some(byte) = with_uart(guest, |uart| uart.write(offset, size, value as u32)) {
         console::vm_byte(guest.vm.id, byte);
     }
 }
 
-/// The UART's interrupt line has changed. Called with the UART's lock held, so that levels reach
-/// the vGIC in the order in which they arose.
-fn set_uart_level(guest: &Guest, level: bool) {
-    let effects = guest.vm.vgic.lock().set_level(0, UART_INTID, level);
-    // The own bit too: a wake-up of a running vCPU makes it look before it enters.
-    guest.notify(effects);
+/// Gives `access` the UART, and the vGIC what becomes of its interrupt line. The UART's lock is held
+/// all the while, so that levels reach the vGIC in the order in which they arose.
+#[inline(always)]
+fn with_uart<T>(guest: &Guest, access: impl FnOnce(&mut Pl011) -> (T, Line)) -> T {
+    let mut uart = guest.vm.uart.lock();
+    let (result, change) = access(&mut uart);
+    if let Some(level) = change {
+        let effects = guest.vm.vgic.lock().set_level(0, UART_INTID, level);
+        // The own bit too: a wake-up of a running vCPU makes it look before it enters.
+        guest.notify(effects);
+    }
+    result
 }
 
 /// A fetch.

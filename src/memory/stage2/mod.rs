@@ -20,8 +20,8 @@
 //!   block in between takes a translation fault; whoever handles it waits for our lock, finds
 //!   the IPA mapped, and lets the vCPU try again.
 //!
-//! Everything here is pure: [`TableMemory`] and [`Maintenance`] are the machine, implemented by
-//! EL2 and, for tests, by a simulation with a hostile TLB.
+//! Everything here is pure: [`TableMemory`] is the machine, implemented by EL2 and, for tests, by a
+//! simulation with a hostile TLB.
 
 mod descriptor;
 
@@ -42,7 +42,7 @@ const IPA_BITS: RangeInclusive<u8> = 32..=40;
 /// Output addresses of our descriptors end here: DS = 0.
 const PA_END: u64 = 1 << 48;
 
-/// Memory for the tables of one VM.
+/// Memory for the tables of one VM, with the barriers and TLB maintenance for what is written there.
 pub trait TableMemory {
     /// The root table: [`root_pages`] adjacent pages, aligned to their common size and full of
     /// zeros to begin with.
@@ -61,10 +61,7 @@ pub trait TableMemory {
     /// Stores the descriptor at `at` in a table that is allocated, as a single 64-bit store:
     /// the hardware may read it at the same time.
     fn write(&mut self, at: Pa, descriptor: u64);
-}
 
-/// Barriers and TLB maintenance for the tables of one VM.
-pub trait Maintenance {
     /// Makes all stores to tables so far visible to the table walkers of all pCPUs: DSB ISHST.
     fn make_visible(&mut self);
 
@@ -115,12 +112,12 @@ pub struct Translation {
 }
 
 /// The stage-2 tables of one VM.
-pub struct Stage2<M: TableMemory + Maintenance> {
+pub struct Stage2<M: TableMemory> {
     machine: M,
     ipa_bits: u8,
 }
 
-impl<M: TableMemory + Maintenance> Stage2<M> {
+impl<M: TableMemory> Stage2<M> {
     /// The empty tables of `machine`, for a guest with `ipa_bits` (32 to 40) of address.
     pub fn new(mut machine: M, ipa_bits: u8) -> Result<Self, Error> {
         if !IPA_BITS.contains(&ipa_bits) {

@@ -124,9 +124,7 @@ impl<const N: usize> Mux<N> {
     /// A byte that a VM sent. In the middle of a line it costs some ten instructions.
     pub fn byte(&mut self, vm: usize, byte: u8) {
         let live = vm == self.lines.foreground && !self.lines.batch;
-        let Some(line) = self.lines.get_mut(vm) else {
-            return;
-        };
+        let Some(line) = self.lines.get_mut(vm) else { return };
         match line.take(byte, live) {
             Step::End => self.end_line(vm),
             Step::EndBefore => {
@@ -246,9 +244,7 @@ impl<const N: usize> Mux<N> {
 
     /// Says which VM has number `vm`, 0 to 9, if one has.
     fn list(&mut self, vm: usize) {
-        let Some(line) = self.lines.get(vm) else {
-            return;
-        };
+        let Some(line) = self.lines.get(vm) else { return };
         let is_foreground = vm == self.lines.foreground;
         let keyboard: &[u8] = if is_foreground { b" has the keyboard" } else { b"" };
         let digit = [b'0'.wrapping_add(vm as u8)];

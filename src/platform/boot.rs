@@ -176,9 +176,7 @@ pub fn start_secondaries(machine: &Machine<'_>) -> usize {
     let mut free_stack = None;
     for mpidr in machine.cpus.iter().copied().filter(|mpidr| *mpidr != boot) {
         let stack = *free_stack.get_or_insert_with(|| init_stacks(running));
-        let Some(block) = percpu::block(running) else {
-            break;
-        };
+        let Some(block) = percpu::block(running) else { break };
         block.mpidr.set(mpidr);
         let entry = smp::prepare(stack, block);
         if smp::entered_at_el3() {

@@ -225,9 +225,7 @@ pub fn set_active(intid: u32, active: bool) {
 /// Sends the kick to pCPU `id`.
 #[inline(always)]
 pub fn kick(id: usize) {
-    let Some(target) = percpu::block(id) else {
-        return;
-    };
+    let Some(target) = percpu::block(id) else { return };
     let mpidr = target.mpidr.get();
     // ICC_SGI1R_EL1 (IHI 0069 12.2.19): Aff3, RS, Aff2, INTID, Aff1, target list of 16.
     let aff = |n: u32| mpidr >> n & 0xff;

@@ -97,6 +97,8 @@ registers! {
     ICC_CTLR_EL1 = "S3_0_C12_C12_4";
     /// The pCPU's binary point.
     ICC_BPR1_EL1 = "S3_0_C12_C12_3";
+    /// Performance monitors' control: N, bits 15:11, is the number of counters.
+    PMCR_EL0 = "pmcr_el0";
     /// Cache type.
     CTR_EL0 = "ctr_el0";
     /// Size of the block that DC ZVA zeroes.

@@ -10,7 +10,7 @@ use tock_registers::interfaces::{Readable, Writeable};
 
 use super::cache;
 use super::features::{has_vmid16, ipa_bits, pa_range};
-use super::regs::{HCRX_EL2, HSTR_EL2, MPAM2_EL2, VPIDR_EL2};
+use super::regs::{HCRX_EL2, HSTR_EL2, MPAM2_EL2, PMCR_EL0, VPIDR_EL2};
 use crate::memory::stage2;
 use crate::platform::cpu::Cpu;
 use crate::platform::cpu::register::{MMFR0, MMFR1, PFR0, PFR1};
@@ -139,14 +139,9 @@ pub fn init(cpu: &Cpu) {
     HCR_EL2.set(HCR);
     CPTR_EL2.set(CPTR);
     // HPMN: all counters are EL1's to have, as at reset; fewer would make the rest EL2's.
-    let counters = if !matches!(ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::PMUVer), 0 | 0xf) {
-        let pmcr: u64;
-        // SAFETY: PMCR_EL0 exists: PMUVer says so.
-        unsafe { core::arch::asm!("mrs {}, pmcr_el0", out(reg) pmcr, options(nomem, nostack)) };
-        (pmcr >> 11) & 0x1f
-    } else {
-        0
-    };
+    // PMUVer says whether PMCR_EL0 exists.
+    let has_pmu = !matches!(ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::PMUVer), 0 | 0xf);
+    let counters = if has_pmu { PMCR_EL0.get() >> 11 & 0x1f } else { 0 };
     MDCR_EL2.set(MDCR | counters);
     HSTR_EL2.set(HSTR);
     CNTHCTL_EL2.set(CNTHCTL);

@@ -33,10 +33,7 @@ pub fn data(guest: &mut Guest, esr: Esr) -> Next {
         emulate(guest, target, access);
         return Next::Resume;
     }
-    match unusual(guest, esr) {
-        Ok(()) => Next::Resume,
-        Err(next) => next,
-    }
+    unusual(guest, esr).err().unwrap_or(Next::Resume)
 }
 
 /// A load or store without a syndrome, by AArch32 or with big-endian data, or a store to read-only

@@ -29,11 +29,7 @@ pub(super) const fn span(level: u8) -> u64 {
 
 /// Its binary logarithm: 30, 21, 12.
 pub(super) const fn shift(level: u8) -> u32 {
-    match level {
-        1 => 30,
-        2 => 21,
-        _ => 12,
-    }
+    39 - 9 * level as u32
 }
 
 /// Memory type and permissions of a mapping, as its descriptor has them: MemAttr, S2AP, SH and XN.

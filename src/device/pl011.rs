@@ -71,14 +71,9 @@ pub struct Pl011 {
     ris: u16,
 }
 
-impl Default for Pl011 {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Pl011 {
     /// The state at reset.
+    #[expect(clippy::new_without_default, reason = "a state at reset is no default")]
     pub const fn new() -> Self {
         Self { fifo: [0; DEPTH], head: 0, count: 0, overrun: false, rsr: 0, written: RESET, ris: 0 }
     }

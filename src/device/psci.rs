@@ -40,14 +40,9 @@ pub struct Power {
     states: [PowerState; MAX_VCPUS],
 }
 
-impl Default for Power {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Power {
     /// A VM at reset: vCPU 0 is on, the others off.
+    #[expect(clippy::new_without_default, reason = "a state at reset is no default")]
     pub const fn new() -> Self {
         let mut states = [PowerState::Off; MAX_VCPUS];
         states[0] = PowerState::On;

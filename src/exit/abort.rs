@@ -111,24 +111,13 @@ fn emulate(guest: &mut Guest, target: Target, access: Access) {
     let size = u32::from(access.bytes());
     if access.write() {
         let value = access.stored(guest.state.frame.gpr(access.rt()));
-        write(guest, target, size, value);
-    } else {
-        let value = access.loaded(read(guest, target, size));
-        guest.state.frame.set_gpr(access.rt(), value);
+        return match target {
+            Target::Gic(frame, offset) => gic_write(guest, frame, offset, size, value),
+            Target::Uart(offset) => uart_write(guest, offset, size, value),
+            Target::None => {}
+        };
     }
-}
-
-/// Where the access went. After a permission fault HPFAR_EL2 is UNKNOWN, and the guest's tables
-/// are asked once more: `None` if they have been changed since.
-fn ipa(abort: Abort) -> Option<Ipa> {
-    let far = FAR_EL2.get();
-    let known = abort.ipa(far, HPFAR_EL2.get());
-    if known.is_none() && abort.fault().is_stage2() { at::stage1(far) } else { known }
-}
-
-#[inline(always)]
-fn read(guest: &mut Guest, target: Target, size: u32) -> u64 {
-    match target {
+    let value = match target {
         Target::Gic(frame, offset) => {
             let (affinities, spis) = (&guest.vm.calls.affinities, guest.vm.spis);
             match vgic::typer(frame, offset, size, affinities, spis) {
@@ -138,16 +127,16 @@ fn read(guest: &mut Guest, target: Target, size: u32) -> u64 {
         }
         Target::Uart(offset) => uart_read(guest, offset, size),
         Target::None => 0,
-    }
+    };
+    guest.state.frame.set_gpr(access.rt(), access.loaded(value));
 }
 
-#[inline(always)]
-fn write(guest: &mut Guest, target: Target, size: u32, value: u64) {
-    match target {
-        Target::Gic(frame, offset) => gic_write(guest, frame, offset, size, value),
-        Target::Uart(offset) => uart_write(guest, offset, size, value),
-        Target::None => {}
-    }
+/// Where the access went. After a permission fault HPFAR_EL2 is UNKNOWN, and the guest's tables
+/// are asked once more: `None` if they have been changed since.
+fn ipa(abort: Abort) -> Option<Ipa> {
+    let far = FAR_EL2.get();
+    let known = abort.ipa(far, HPFAR_EL2.get());
+    if known.is_none() && abort.fault().is_stage2() { at::stage1(far) } else { known }
 }
 
 // One function for each device and direction, none of them inlined: a short way through one does

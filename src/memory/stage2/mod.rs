@@ -143,7 +143,7 @@ impl<M: TableMemory> Stage2<M> {
             at = next(at, level, end);
         }
         let offset = pa.get().wrapping_sub(ipa.get());
-        let result = self.fill(self.machine.root(), 1, ipa.get(), end, offset, attributes);
+        let result = self.fill(ipa.get(), end, offset, attributes);
         if result.is_err() {
             // What was mapped lies within the range, so that nothing has to be split.
             self.clear(ipa.get(), end);
@@ -199,43 +199,29 @@ impl<M: TableMemory> Stage2<M> {
         }
     }
 
-    /// Maps `at..end`, which is not mapped, below the table `table` of `level`.
+    /// Maps `at..end`, which is not mapped, to what lies `offset` further.
     fn fill(
         &mut self,
-        table: Pa,
-        level: u8,
         mut at: u64,
         end: u64,
         offset: u64,
         attributes: Attributes,
     ) -> Result<(), Error> {
         while at < end {
-            let slot = slot(table, level, at);
-            let stop = next(at, level, end);
-            let pa = at.wrapping_add(offset);
-            let old = Entry::decode(level, self.machine.read(slot));
+            let (level, slot, _) = self.walk(at);
+            let (stop, pa) = (next(at, level, end), at.wrapping_add(offset));
             let fits = (at | pa) & (span(level) - 1) == 0 && stop - at == span(level);
-            if fits && old == Entry::Invalid {
+            if fits {
                 self.machine.write(slot, Entry::Leaf(Pa::new(pa), attributes).encode(level));
+                at = stop;
             } else {
-                let below = match old {
-                    Entry::Table(below) => below,
-                    _ => self.link_new(slot, level)?,
-                };
-                self.fill(below, level + 1, at, stop, offset, attributes)?;
+                let table = self.machine.allocate().ok_or(Error::NoTables)?;
+                // Its zeros must be seen before the descriptor that leads to them.
+                self.machine.make_visible();
+                self.machine.write(slot, Entry::Table(table).encode(level));
             }
-            at = stop;
         }
         Ok(())
-    }
-
-    /// Puts an empty table into the invalid descriptor `slot` of a table of `level`.
-    fn link_new(&mut self, slot: Pa, level: u8) -> Result<Pa, Error> {
-        let table = self.machine.allocate().ok_or(Error::NoTables)?;
-        // Its zeros must be seen before the descriptor that leads to them.
-        self.machine.make_visible();
-        self.machine.write(slot, Entry::Table(table).encode(level));
-        Ok(table)
     }
 
     /// Splits blocks until none reaches over the IPA `at`. The translation stays as it was, but

@@ -3,7 +3,7 @@
 
 use crate::input::Input;
 use machine::{Simulation, book_walk};
-use mezzanine::memory::stage2::{Attributes, Error, Maintenance, Stage2, TableMemory, root_pages};
+use mezzanine::memory::stage2::{Attributes, Error, Stage2, TableMemory, root_pages};
 use mezzanine::memory::{BLOCK_SIZE, GIB, Ipa, PAGE_SIZE, Pa};
 use std::{cell::RefCell, rc::Rc};
 
@@ -38,9 +38,7 @@ impl TableMemory for Shared {
     fn write(&mut self, at: Pa, descriptor: u64) {
         self.machine.borrow_mut().write(at, descriptor);
     }
-}
 
-impl Maintenance for Shared {
     fn make_visible(&mut self) {
         self.machine.borrow_mut().make_visible();
     }

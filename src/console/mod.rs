@@ -124,9 +124,7 @@ impl<const N: usize> Mux<N> {
     /// A byte that a VM sent. In the middle of a line it costs some ten instructions.
     pub fn byte(&mut self, vm: usize, byte: u8) {
         let live = vm == self.lines.foreground && !self.lines.batch;
-        let Some(line) = self.lines.get_mut(vm) else {
-            return;
-        };
+        let Some(line) = self.lines.get_mut(vm) else { return };
         match line.take(byte, live) {
             Step::End => self.end_line(vm),
             Step::EndBefore => {
@@ -135,7 +133,7 @@ impl<const N: usize> Mux<N> {
                 self.byte(vm, byte);
             }
             Step::Echo(byte) if live => self.screen.echo(line, byte),
-            Step::Redraw if live => self.screen.show(line),
+            Step::Redraw if live => self.screen.show(Some(line)),
             Step::Pass if live => self.screen.pass(line),
             Step::Raw => self.screen.raw(byte),
             _ => {}
@@ -144,17 +142,15 @@ impl<const N: usize> Mux<N> {
 
     #[cold]
     fn end_line(&mut self, vm: usize) {
-        let foreground = self.lines.foreground;
-        let Some(line) = self.lines.get_mut(vm) else {
-            return;
-        };
-        if vm == foreground {
-            self.screen.end(line);
-        } else {
+        let is_foreground = vm == self.lines.foreground;
+        if let Some(line) = self.lines.get_mut(vm) {
             line.complete();
-            if let Some(line) = self.lines.get(vm) {
-                self.screen.line(line.prefix(), &[line.text()], self.lines.partial());
-            }
+        }
+        if is_foreground && self.screen.is_live() {
+            self.screen.end();
+        } else if let Some(line) = self.lines.get(vm) {
+            let partial = self.lines.partial().filter(|_| !is_foreground);
+            self.screen.line(line.prefix(), &[line.text()], partial);
         }
         if let Some(line) = self.lines.get_mut(vm) {
             line.clear();
@@ -239,7 +235,7 @@ impl<const N: usize> Mux<N> {
         }
         if vm != self.lines.foreground {
             // The other's prompt goes, and is back when that VM is.
-            self.screen.hide();
+            self.screen.show(None);
             self.lines.foreground = vm;
         }
         self.list(vm);
@@ -248,9 +244,7 @@ impl<const N: usize> Mux<N> {
 
     /// Says which VM has number `vm`, 0 to 9, if one has.
     fn list(&mut self, vm: usize) {
-        let Some(line) = self.lines.get(vm) else {
-            return;
-        };
+        let Some(line) = self.lines.get(vm) else { return };
         let is_foreground = vm == self.lines.foreground;
         let keyboard: &[u8] = if is_foreground { b" has the keyboard" } else { b"" };
         let digit = [b'0'.wrapping_add(vm as u8)];

@@ -70,7 +70,7 @@ impl<const N: usize> Screen<N> {
     /// `line` was shown and still is if `byte` is added.
     pub fn echo(&mut self, line: &Line, byte: u8) {
         if self.row != Row::Live {
-            return self.show(line);
+            return self.show(Some(line));
         }
         self.out.put(&[byte]);
         if !self.out.commit() {
@@ -78,14 +78,13 @@ impl<const N: usize> Screen<N> {
         }
     }
 
-    /// Shows `line` as it is.
-    pub fn show(&mut self, line: &Line) {
+    /// Shows `partial` as it is in the place of what is in the row, or nothing.
+    pub fn show(&mut self, partial: Option<&Line>) {
         if self.is_held() {
             return;
         }
         self.erase();
-        self.put_partial(line);
-        if !self.commit(Row::Live) && self.row == Row::Live {
+        if !self.commit(partial) && self.row == Row::Live {
             self.row = Row::Stale;
         }
     }
@@ -93,7 +92,7 @@ impl<const N: usize> Screen<N> {
     /// Passes on `line`'s sequence.
     pub fn pass(&mut self, line: &Line) {
         if self.row != Row::Live {
-            self.show(line);
+            self.show(Some(line));
         }
         if self.row == Row::Live {
             self.out.put(line.sequence());
@@ -101,28 +100,13 @@ impl<const N: usize> Screen<N> {
         }
     }
 
-    /// The line that is in the row is complete.
-    pub fn end(&mut self, line: &mut Line) {
-        if self.row != Row::Live {
-            line.complete();
-            return self.line(line.prefix(), &[line.text()], None);
-        }
+    /// The line that is in the row, up to its last byte, is complete.
+    pub fn end(&mut self) {
         self.plain();
         self.out.put(b"\r\n");
-        if !self.commit(Row::Clear) {
+        if !self.commit(None) {
             self.row = Row::Stale;
             self.lost = self.lost.saturating_add(1);
-        }
-    }
-
-    /// Takes away what is in the row.
-    pub fn hide(&mut self) {
-        if self.is_held() {
-            return;
-        }
-        self.erase();
-        if !self.commit(Row::Clear) {
-            self.row = Row::Stale;
         }
     }
 
@@ -136,11 +120,7 @@ impl<const N: usize> Screen<N> {
         self.out.put(head);
         text.iter().for_each(|part| self.out.put(part));
         self.out.put(b"\r\n");
-        if let Some(line) = partial {
-            self.put_partial(line);
-        }
-        let row = if partial.is_some() { Row::Live } else { Row::Clear };
-        self.lost = if self.commit(row) { 0 } else { self.lost.saturating_add(1) };
+        self.lost = if self.commit(partial) { 0 } else { self.lost.saturating_add(1) };
     }
 
     /// There is room again: says how many lines were lost, if any, and shows `partial`, if it
@@ -154,14 +134,12 @@ impl<const N: usize> Screen<N> {
         if self.lost > 0 {
             self.erase();
             self.put_lost();
-            if self.commit(Row::Clear) {
+            if self.commit(None) {
                 self.lost = 0;
             }
         }
-        if let Some(line) = partial
-            && self.row != Row::Live
-        {
-            self.show(line);
+        if partial.is_some() && self.row != Row::Live {
+            self.show(partial);
         }
     }
 
@@ -200,7 +178,7 @@ impl<const N: usize> Screen<N> {
         self.out.put(b"INFO: console: end of the raw view; ");
         self.put_number(missed);
         self.out.put(b" bytes of it lost\r\n");
-        self.commit(Row::Clear);
+        self.commit(None);
         for byte in &self.held {
             self.out.put(&[*byte]);
             if *byte == b'\n' {
@@ -228,14 +206,6 @@ impl<const N: usize> Screen<N> {
     /// Whether the row has a line in it, up to its last byte.
     pub fn is_live(&self) -> bool {
         self.row == Row::Live
-    }
-
-    fn put_partial(&mut self, line: &Line) {
-        self.out.put(line.prefix());
-        self.out.put(line.text());
-        for _ in 0..line.back() {
-            self.out.put(b"\x08");
-        }
     }
 
     fn put_lost(&mut self) {
@@ -267,10 +237,19 @@ impl<const N: usize> Screen<N> {
         }
     }
 
-    /// Ends what was put; if it fits, the row is `row` now, without colours.
-    fn commit(&mut self, row: Row) -> bool {
+    /// Ends what was put, with what is shown of a line behind it. If it fits, the row has that now,
+    /// or nothing, and no colours.
+    fn commit(&mut self, partial: Option<&Line>) -> bool {
+        if let Some(line) = partial {
+            self.out.put(line.prefix());
+            self.out.put(line.text());
+            for _ in 0..line.back() {
+                self.out.put(b"\x08");
+            }
+        }
         let fits = self.out.commit();
         if fits {
+            let row = if partial.is_some() { Row::Live } else { Row::Clear };
             (self.row, self.styled) = (row, false);
         }
         fits

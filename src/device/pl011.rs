@@ -9,17 +9,24 @@ const DR: u64 = 0x00;
 const RSR: u64 = 0x04;
 const FR: u64 = 0x18;
 const ILPR: u64 = 0x20;
-const IBRD: u64 = 0x24;
-const FBRD: u64 = 0x28;
 const LCR_H: u64 = 0x2c;
-const CR: u64 = 0x30;
-const IFLS: u64 = 0x34;
 const IMSC: u64 = 0x38;
 const RIS: u64 = 0x3c;
 const MIS: u64 = 0x40;
 const ICR: u64 = 0x44;
 const DMACR: u64 = 0x48;
 const PERIPH_ID0: u64 = 0xfe0;
+
+/// What can be written of UARTILPR, IBRD, FBRD, LCR_H, CR, IFLS, IMSC, RIS, MIS, ICR and DMACR, which
+/// follow each other.
+const WRITABLE: [u16; 11] = [0xff, !0, 0x3f, 0xff, !0, 0x3f, INT_ALL, 0, 0, 0, 7];
+/// What they are at reset.
+const RESET: [u16; 11] = [0, 0, 0, 0, 0x300, 0x12, 0, 0, 0, 0, 0];
+
+/// The place of one of them among them.
+const fn place(register: u64) -> usize {
+    (register - ILPR) as usize / 4
+}
 
 /// UARTDR.OE: a byte was lost before this one was read.
 const DR_OVERRUN: u32 = 1 << 11;
@@ -32,7 +39,7 @@ const FR_RXFF: u32 = 1 << 6;
 /// UARTFR.RXFE: the receive FIFO is empty.
 const FR_RXFE: u32 = 1 << 4;
 /// UARTLCR_H.FEN: FIFOs on.
-const LCR_FEN: u8 = 1 << 4;
+const LCR_FEN: u16 = 1 << 4;
 /// UARTRIS.OERIS: overrun.
 const INT_OVERRUN: u16 = 1 << 10;
 /// UARTRIS.TXRIS: transmit.
@@ -59,48 +66,28 @@ pub struct Pl011 {
     /// A byte was lost since the last one that found room.
     overrun: bool,
     rsr: u8,
-    lcr: u8,
-    ilpr: u8,
-    fbrd: u8,
-    ifls: u8,
-    dmacr: u8,
-    ibrd: u16,
-    cr: u16,
-    imsc: u16,
+    /// What was written to the registers of [`WRITABLE`].
+    written: [u16; 11],
     ris: u16,
-}
-
-impl Default for Pl011 {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Pl011 {
     /// The state at reset.
+    #[expect(clippy::new_without_default, reason = "a state at reset is no default")]
     pub const fn new() -> Self {
-        Self {
-            fifo: [0; DEPTH],
-            head: 0,
-            count: 0,
-            overrun: false,
-            rsr: 0,
-            lcr: 0,
-            ilpr: 0,
-            fbrd: 0,
-            ifls: 0x12,
-            dmacr: 0,
-            ibrd: 0,
-            cr: 0x300,
-            imsc: 0,
-            ris: 0,
-        }
+        Self { fifo: [0; DEPTH], head: 0, count: 0, overrun: false, rsr: 0, written: RESET, ris: 0 }
     }
 
     /// The level of the interrupt line.
     #[inline]
     pub const fn line(&self) -> bool {
-        self.ris & self.imsc != 0
+        self.masked() != 0
+    }
+
+    /// UARTMIS: what interrupts, of what there is.
+    #[inline]
+    const fn masked(&self) -> u16 {
+        self.ris & self.written[place(IMSC)]
     }
 
     /// How many bytes [`Pl011::receive`] takes before it loses one.
@@ -143,16 +130,9 @@ impl Pl011 {
                 return (value & mask, line);
             }
             RSR => self.rsr.into(),
-            ILPR => self.ilpr.into(),
-            IBRD => self.ibrd.into(),
-            FBRD => self.fbrd.into(),
-            LCR_H => self.lcr.into(),
-            CR => self.cr.into(),
-            IFLS => self.ifls.into(),
-            IMSC => self.imsc.into(),
             RIS => self.ris.into(),
-            MIS => (self.ris & self.imsc).into(),
-            DMACR => self.dmacr.into(),
+            MIS => self.masked().into(),
+            ILPR..=DMACR if offset & 3 == 0 => self.written[place(offset)].into(),
             PERIPH_ID0..0x1000 if offset & 3 == 0 => {
                 IDENTIFICATION[(offset - PERIPH_ID0) as usize / 4 % 8].into()
             }
@@ -177,25 +157,19 @@ impl Pl011 {
     }
 
     fn set(&mut self, offset: u64, value: u32) {
-        let (byte, half) = (value as u8, value as u16);
+        let value = value as u16;
         match offset {
             RSR => self.rsr = 0,
-            ILPR => self.ilpr = byte,
-            IBRD => self.ibrd = half,
-            FBRD => self.fbrd = byte & 0x3f,
-            LCR_H => {
+            ICR => self.ris &= !value,
+            ILPR..=DMACR if offset & 3 == 0 => {
+                let place = place(offset);
                 // The FIFOs are emptied when they are switched on or off.
-                if (self.lcr ^ byte) & LCR_FEN != 0 {
+                if offset == LCR_H && (self.written[place] ^ value) & LCR_FEN != 0 {
                     self.head = 0;
                     self.count = 0;
                 }
-                self.lcr = byte;
+                self.written[place] = value & WRITABLE[place];
             }
-            CR => self.cr = half,
-            IFLS => self.ifls = byte & 0x3f,
-            IMSC => self.imsc = half & INT_ALL,
-            ICR => self.ris &= !half,
-            DMACR => self.dmacr = byte & 7,
             _ => {}
         }
     }
@@ -224,7 +198,7 @@ impl Pl011 {
     }
 
     const fn depth(&self) -> usize {
-        if self.lcr & LCR_FEN != 0 { DEPTH } else { 1 }
+        if self.written[place(LCR_H)] & LCR_FEN != 0 { DEPTH } else { 1 }
     }
 
     #[inline]

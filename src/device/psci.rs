@@ -40,14 +40,9 @@ pub struct Power {
     states: [PowerState; MAX_VCPUS],
 }
 
-impl Default for Power {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Power {
     /// A VM at reset: vCPU 0 is on, the others off.
+    #[expect(clippy::new_without_default, reason = "a state at reset is no default")]
     pub const fn new() -> Self {
         let mut states = [PowerState::Off; MAX_VCPUS];
         states[0] = PowerState::On;
@@ -197,21 +192,11 @@ fn node(guest: &Guest, target: u64, level: u64) -> Option<impl Iterator<Item = u
 /// no OS-initiated mode).
 fn features(id: u32) -> u64 {
     match id {
-        PSCI_VERSION
-        | SMCCC_VERSION
-        | PSCI_CPU_SUSPEND_32
-        | PSCI_CPU_SUSPEND_64
-        | PSCI_CPU_OFF
-        | PSCI_CPU_ON_32
-        | PSCI_CPU_ON_64
-        | PSCI_AFFINITY_INFO_32
-        | PSCI_AFFINITY_INFO_64
-        | PSCI_MIGRATE_INFO_TYPE
-        | PSCI_SYSTEM_OFF
-        | PSCI_SYSTEM_RESET
-        | PSCI_FEATURES
-        | PSCI_SYSTEM_RESET2_32
-        | PSCI_SYSTEM_RESET2_64 => code::SUCCESS,
+        // Between them are MIGRATE and MIGRATE_INFO_UP_CPU.
+        PSCI_VERSION..=PSCI_AFFINITY_INFO_32 | PSCI_MIGRATE_INFO_TYPE => code::SUCCESS,
+        PSCI_SYSTEM_OFF..=PSCI_FEATURES | PSCI_SYSTEM_RESET2_32 => code::SUCCESS,
+        PSCI_CPU_SUSPEND_64 | PSCI_CPU_ON_64 | PSCI_AFFINITY_INFO_64 => code::SUCCESS,
+        PSCI_SYSTEM_RESET2_64 | SMCCC_VERSION => code::SUCCESS,
         _ => code::NOT_SUPPORTED,
     }
 }

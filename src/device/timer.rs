@@ -14,7 +14,7 @@ pub const CTL_IMASK: u64 = 1 << 1;
 /// CNTx_CTL_EL0.ISTATUS.
 pub const CTL_ISTATUS: u64 = 1 << 2;
 
-/// CNTP_CTL_EL0, CNTP_CVAL_EL0 and CNTP_TVAL_EL0 of one vCPU.
+/// CNTP_CTL_EL0, CNTP_CVAL_EL0 and CNTP_TVAL_EL0 of one vCPU; off by default.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PhysicalTimer {
     /// ENABLE and IMASK.
@@ -23,11 +23,6 @@ pub struct PhysicalTimer {
 }
 
 impl PhysicalTimer {
-    /// A timer that is off.
-    pub const fn new() -> Self {
-        Self { control: 0, compare: 0 }
-    }
-
     /// CNTP_CTL_EL0. ISTATUS is UNKNOWN while the timer is off, and zero here.
     #[inline]
     pub const fn ctl(&self, now: u64) -> u64 {

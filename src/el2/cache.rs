@@ -8,13 +8,14 @@ use tock_registers::interfaces::{Readable, Writeable};
 use super::regs::{CTR_EL0, DCZID_EL0};
 use crate::memory::{Ipa, Va};
 
+/// Each is named for its instruction, which may take the number of an address's page.
 macro_rules! instruction {
-    ($($(#[$doc:meta])* $name:ident: $text:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident$(($at:ident: $address:ty))?: $text:literal;)*) => {$(
         $(#[$doc])*
         #[inline(always)]
-        pub fn $name() {
+        pub fn $name($($at: $address)?) {
             // SAFETY: barriers and invalidations lose no data: `tlbi` and `ic` drop copies only.
-            unsafe { asm!($text, options(nostack)) };
+            unsafe { asm!($text, $(in(reg) $at.get() >> 12,)? options(nostack)) };
         }
     )*};
 }
@@ -36,6 +37,12 @@ instruction! {
     tlbi_vmalls12e1is: "tlbi vmalls12e1is";
     /// All stage-1 entries, and combined ones, of the current VMID, everywhere (IS).
     tlbi_vmalle1is: "tlbi vmalle1is";
+    /// This pCPU's entry for `va` of EL2's own translation.
+    tlbi_vae2(va: Va): "tlbi vae2, {}";
+    /// Every pCPU's entry for `va` of EL2's own translation.
+    tlbi_vae2is(va: Va): "tlbi vae2is, {}";
+    /// Stage-2 entries for `ipa` of the current VMID, everywhere.
+    tlbi_ipas2e1is(ipa: Ipa): "tlbi ipas2e1is, {}";
     /// The whole instruction cache of this pCPU.
     ic_iallu: "ic iallu";
     /// The whole instruction cache, everywhere (IS).
@@ -48,27 +55,6 @@ instruction! {
     yield_now: "yield";
     /// Send an event, for CPUs in the pen (head.rs).
     sev: "sev";
-}
-
-/// Invalidates this pCPU's entry for `va` of EL2's own translation.
-#[inline(always)]
-pub fn tlbi_vae2(va: Va) {
-    // SAFETY: drops a copy of a descriptor; the descriptor itself was changed before.
-    unsafe { asm!("tlbi vae2, {}", in(reg) va.get() >> 12, options(nostack)) };
-}
-
-/// Invalidates every pCPU's entry for `va` of EL2's own translation.
-#[inline(always)]
-pub fn tlbi_vae2is(va: Va) {
-    // SAFETY: as above.
-    unsafe { asm!("tlbi vae2is, {}", in(reg) va.get() >> 12, options(nostack)) };
-}
-
-/// Invalidates stage-2 entries for `ipa` of the current VMID, everywhere.
-#[inline(always)]
-pub fn tlbi_ipas2e1is(ipa: Ipa) {
-    // SAFETY: drops a copy of a descriptor.
-    unsafe { asm!("tlbi ipas2e1is, {}", in(reg) ipa.get() >> 12, options(nostack)) };
 }
 
 /// Bytes of the smallest data cache line of this machine (CTR_EL0.DminLine, in words).

@@ -13,15 +13,9 @@ use super::traps::{CPTR, HCR, MDCR};
 use crate::platform::cpu::register::*;
 use crate::platform::cpu::{Cpu, Unlike, common, shown, shown_fields};
 
-/// A bit of a control register that keeps guests from a feature, by what it is.
-enum Trap {
-    Set(u64, u32),
-    Clear(u64, u32),
-}
-use Trap::{Clear, Set};
-
-/// The fields of ID registers that read as zero because of a trap. Checked below: none is shown,
-/// and the trap is as said.
+/// The fields of ID registers that read as zero because of a trap: register and lowest bit, then the
+/// control register and its bit that keeps guests from the feature, and by what it does so. Checked
+/// below: none is shown, and the trap is as said.
 ///
 /// Other fields are hidden as well, without a trap of ours. Either EL1 has nothing of the feature
 /// by architecture, or nothing unless HCRX_EL2, the fine-grained traps or VTCR_EL2 enable it, and
@@ -29,36 +23,33 @@ use Trap::{Clear, Set};
 /// LS64, MOPS, FGT, VHE, VMIDBits, TWED, HCX, TIDCP1, CMOW, FWB, EVT. Or it has no state, and may
 /// be used all the same: TME, WFxT, ExS, ECV, SpecSEI, IESB.
 #[rustfmt::skip]
-const HIDDEN: &[(usize, u32, Trap)] = &[
-    (PFR0, 28, Set(HCR, 36)),     // RAS: TERR; DISR_EL1 is switched
-    (PFR0, 32, Set(CPTR, 8)),     // SVE: TZ
-    (PFR0, 44, Set(CPTR, 30)),    // AMU: TAM
-    (PFR1, 8, Clear(HCR, 56)),    // MTE: ATA,
-    (PFR1, 8, Set(HCR, 58)),      // and TID5 for GMID_EL1
-    (PFR1, 12, Set(HCR, 36)),     // RAS_frac: TERR
-    (PFR1, 24, Set(CPTR, 12)),    // SME: TSM; TPIDR2_EL0 is switched
-    (PFR1, 32, Clear(HCR, 53)),   // CSV2_frac, SCXTNUM_ELx: EnSCXT
-    (DFR0, 4, Set(CPTR, 20)),     // trace registers: TTA
-    (DFR0, 8, Set(MDCR, 6)),      // PMU: TPM,
-    (DFR0, 8, Set(MDCR, 5)),      // TPMCR
-    (DFR0, 32, Set(MDCR, 14)),    // SPE: TPMS,
-    (DFR0, 32, Clear(MDCR, 12)),  // E2PB
-    (DFR0, 40, Set(MDCR, 19)),    // trace filter: TTRF
-    (DFR0, 44, Clear(MDCR, 24)),  // trace buffer: E2TB
-    (A32_DFR0, 24, Set(MDCR, 6)), // PMU, from AArch32: TPM
-    (MMFR1, 16, Set(HCR, 35)),    // LORegions: TLOR
-    (MMFR2, 24, Clear(HCR, 42)),  // NV: NV
+const HIDDEN: &[(usize, u32, u64, u32, u64)] = &[
+    (PFR0, 28, HCR, 36, 1),     // RAS: TERR; DISR_EL1 is switched
+    (PFR0, 32, CPTR, 8, 1),     // SVE: TZ
+    (PFR0, 44, CPTR, 30, 1),    // AMU: TAM
+    (PFR1, 8, HCR, 56, 0),      // MTE: ATA,
+    (PFR1, 8, HCR, 58, 1),      // and TID5 for GMID_EL1
+    (PFR1, 12, HCR, 36, 1),     // RAS_frac: TERR
+    (PFR1, 24, CPTR, 12, 1),    // SME: TSM; TPIDR2_EL0 is switched
+    (PFR1, 32, HCR, 53, 0),     // CSV2_frac, SCXTNUM_ELx: EnSCXT
+    (DFR0, 4, CPTR, 20, 1),     // trace registers: TTA
+    (DFR0, 8, MDCR, 6, 1),      // PMU: TPM,
+    (DFR0, 8, MDCR, 5, 1),      // TPMCR
+    (DFR0, 32, MDCR, 14, 1),    // SPE: TPMS,
+    (DFR0, 32, MDCR, 12, 0),    // E2PB
+    (DFR0, 40, MDCR, 19, 1),    // trace filter: TTRF
+    (DFR0, 44, MDCR, 24, 0),    // trace buffer: E2TB
+    (A32_DFR0, 24, MDCR, 6, 1), // PMU, from AArch32: TPM
+    (MMFR1, 16, HCR, 35, 1),    // LORegions: TLOR
+    (MMFR2, 24, HCR, 42, 0),    // NV: NV
 ];
 
 const _: () = {
     let mut i = 0;
     while i < HIDDEN.len() {
-        let (register, at, trap) = &HIDDEN[i];
-        assert!(shown_fields(*register) >> *at & 0xf == 0, "it is shown");
-        match *trap {
-            Set(control, bit) => assert!(control >> bit & 1 == 1, "its trap is not set"),
-            Clear(control, bit) => assert!(control >> bit & 1 == 0, "it is enabled"),
-        }
+        let (register, at, control, bit, value) = HIDDEN[i];
+        assert!(shown_fields(register) >> at & 0xf == 0, "it is shown");
+        assert!(control >> bit & 1 == value, "its trap is not as said");
         i += 1;
     }
 };
@@ -175,16 +166,15 @@ pub fn random() -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Bits of a physical address on this machine, by ID_AA64MMFR0_EL1.PARange; 48 at most, since
-/// tables are made without LPA2.
-pub fn pa_bits() -> u8 {
-    let bits = [32, 36, 40, 42, 44];
-    bits.get(ID_AA64MMFR0_EL1.get() as usize & 0xf).copied().unwrap_or(48)
+/// How long a physical address is on this machine, as ID_AA64MMFR0_EL1.PARange has it; 48 bits at
+/// most, since tables are made without LPA2.
+pub fn pa_range() -> u64 {
+    (ID_AA64MMFR0_EL1.get() & 0xf).min(5)
 }
 
 /// Bits of an IPA: what the machine has, at most 40.
 pub fn ipa_bits() -> u8 {
-    pa_bits().min(40)
+    [32, 36].get(pa_range() as usize).copied().unwrap_or(40)
 }
 
 /// Whether VMIDs have 16 bits (ID_AA64MMFR1_EL1.VMIDBits), not 8.

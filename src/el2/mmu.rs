@@ -189,7 +189,9 @@ pub unsafe fn init(image: Pa) -> Result<(), MapError> {
     for (start, end, access) in sections {
         map(Va::new(start), image.wrapping_add(start - base), end - start, access)?;
     }
-    map_identity()?;
+    // And head.rs at its physical address too: its code is less than a page.
+    let head = image_pa(_start as *const u8);
+    map(Va::new(head.get()), head, PAGE_SIZE, Access::Text)?;
     let entry = image_pa(replace_root as *const u8).get();
     // SAFETY: both maps have the identity of head.rs, where the routine turns translation off to
     // change the root (two maps of different block sizes may not meet in the TLB: D8.14.1), and
@@ -201,13 +203,7 @@ pub unsafe fn init(image: Pa) -> Result<(), MapError> {
     Ok(())
 }
 
-/// Maps head.rs at its physical address too: its code is less than a page.
-fn map_identity() -> Result<(), MapError> {
-    let head = image_pa(_start as *const u8);
-    map(Va::new(head.get()), head, PAGE_SIZE, Access::Text)
-}
-
-/// Takes the identity map away, on every pCPU, once all are up.
+/// Takes the identity map of head.rs away, on every pCPU, once all are up.
 pub fn unmap_identity() -> Result<(), MapError> {
     let va = Va::new(image_pa(_start as *const u8).get());
     table(&mut USED.lock(), va, 3)?.0[index(va, 3)].store(0, Ordering::Relaxed);

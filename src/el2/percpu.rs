@@ -33,22 +33,18 @@ pub struct PerCpu {
 // change once secondaries run.
 unsafe impl Sync for PerCpu {}
 
-impl PerCpu {
-    const fn new() -> Self {
-        Self {
-            id: Cell::new(0),
-            mpidr: Cell::new(0),
-            emergency_top: Cell::new(0),
-            redistributor: Cell::new(Va::new(0)),
-            window_open: Cell::new(false),
-            current: Cell::new(0),
-            #[cfg(debug_assertions)]
-            locks_held: Cell::new(0),
-        }
+static BLOCKS: [PerCpu; MAX_PCPUS] = [const {
+    PerCpu {
+        id: Cell::new(0),
+        mpidr: Cell::new(0),
+        emergency_top: Cell::new(0),
+        redistributor: Cell::new(Va::new(0)),
+        window_open: Cell::new(false),
+        current: Cell::new(0),
+        #[cfg(debug_assertions)]
+        locks_held: Cell::new(0),
     }
-}
-
-static BLOCKS: [PerCpu; MAX_PCPUS] = [const { PerCpu::new() }; MAX_PCPUS];
+}; MAX_PCPUS];
 
 /// The block of pCPU `id`, if there can be one.
 pub fn block(id: usize) -> Option<&'static PerCpu> {

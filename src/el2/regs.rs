@@ -1,5 +1,6 @@
-//! System registers that `aarch64-cpu` lacks, in its style. The one file besides the assembly of
-//! this room in which a register is named by its encoding.
+//! System registers that `aarch64-cpu` lacks, or spells by names that the assembler knows for newer
+//! CPUs only, in its style. The one file besides the assembly of this room in which a register is
+//! named by its encoding.
 #![expect(non_camel_case_types, reason = "registers have the names of the Arm ARM")]
 
 use core::arch::asm;
@@ -40,8 +41,6 @@ macro_rules! registers {
 registers! {
     /// Empty list register status (IHI 0069 12.4.6). Bit n: list register n holds nothing.
     ICH_ELRSR_EL2 = "S3_4_C12_C11_5";
-    /// End of interrupt status (IHI 0069 12.4.5).
-    ICH_EISR_EL2 = "S3_4_C12_C11_3";
     /// What the guest reads from MIDR_EL1.
     VPIDR_EL2 = "vpidr_el2";
     /// Hypervisor physical timer, comparator.
@@ -50,16 +49,6 @@ registers! {
     HSTR_EL2 = "hstr_el2";
     /// Extended hypervisor configuration (FEAT_HCX).
     HCRX_EL2 = "S3_4_C1_C2_2";
-    /// Fine-grained traps of register reads (FEAT_FGT).
-    HFGRTR_EL2 = "S3_4_C1_C1_4";
-    /// Fine-grained traps of register writes.
-    HFGWTR_EL2 = "S3_4_C1_C1_5";
-    /// Fine-grained traps of instructions.
-    HFGITR_EL2 = "S3_4_C1_C1_6";
-    /// Fine-grained traps of debug register reads.
-    HDFGRTR_EL2 = "S3_4_C3_C1_4";
-    /// Fine-grained traps of debug register writes.
-    HDFGWTR_EL2 = "S3_4_C3_C1_5";
     /// Memory partitioning at EL2 (FEAT_MPAM).
     MPAM2_EL2 = "S3_4_C10_C5_0";
     /// Syndrome of a virtual SError (FEAT_RAS).
@@ -108,6 +97,8 @@ registers! {
     ICC_CTLR_EL1 = "S3_0_C12_C12_4";
     /// The pCPU's binary point.
     ICC_BPR1_EL1 = "S3_0_C12_C12_3";
+    /// Performance monitors' control: N, bits 15:11, is the number of counters.
+    PMCR_EL0 = "pmcr_el0";
     /// Cache type.
     CTR_EL0 = "ctr_el0";
     /// Size of the block that DC ZVA zeroes.

@@ -114,16 +114,11 @@ pub fn leave_out() -> ! {
 
 /// Waits for the pCPU that was started as number `id`: whether it runs, or was left out.
 pub fn has_come(id: usize) -> bool {
-    while !is_online(id) {
+    while ONLINE.load(Ordering::Acquire) & 1 << id == 0 {
         if LEFT_OUT.swap(false, Ordering::AcqRel) {
             return false;
         }
         cache::yield_now();
     }
     true
-}
-
-/// Whether pCPU `id` runs.
-fn is_online(id: usize) -> bool {
-    ONLINE.load(Ordering::Acquire) & 1 << id != 0
 }

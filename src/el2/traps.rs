@@ -5,31 +5,22 @@
 //! What traps because a guest must not use it is also hidden in its ID registers: features.rs says
 //! both for each feature.
 
-use aarch64_cpu::registers::{
-    CNTHCTL_EL2, CPTR_EL2, HCR_EL2, ID_AA64DFR0_EL1, MDCR_EL2, VTCR_EL2, VTTBR_EL2,
-};
+use aarch64_cpu::registers::*;
 use tock_registers::interfaces::{Readable, Writeable};
 
 use super::cache;
-use super::features::{has_vmid16, ipa_bits, pa_bits};
-use super::regs::{
-    HCRX_EL2, HDFGRTR_EL2, HDFGWTR_EL2, HFGITR_EL2, HFGRTR_EL2, HFGWTR_EL2, HSTR_EL2, MPAM2_EL2,
-    VPIDR_EL2,
-};
+use super::features::{has_vmid16, ipa_bits, pa_range};
+use super::regs::{HCRX_EL2, HSTR_EL2, MPAM2_EL2, PMCR_EL0, VPIDR_EL2};
 use crate::memory::stage2;
 use crate::platform::cpu::Cpu;
 use crate::platform::cpu::register::{MMFR0, MMFR1, PFR0, PFR1};
 
-/// One bit or field of a control register, by its lowest bit.
-const fn bit(at: u32, value: u64) -> u64 {
-    value << at
-}
-
-const fn value(bits: &[u64]) -> u64 {
+/// The value of a control register whose bits or fields, each by its lowest bit, are these.
+const fn value(bits: &[(u32, u64)]) -> u64 {
     let mut sum = 0;
     let mut i = 0;
     while i < bits.len() {
-        sum |= bits[i];
+        sum |= bits[i].1 << bits[i].0;
         i += 1;
     }
     sum
@@ -38,51 +29,51 @@ const fn value(bits: &[u64]) -> u64 {
 /// HCR_EL2 (D24.2.48) while a guest runs.
 #[rustfmt::skip]
 pub const HCR: u64 = value(&[
-    bit(0, 1),   // VM: stage 2 is on
-    bit(1, 1),   // SWIO: a set/way invalidate also cleans: nobody loses another's data
-    bit(2, 1),   // PTW: a stage-1 walk into a device faults: no side effect by a walker
-    bit(3, 1),   // FMO: physical FIQs come to EL2, virtual FIQs exist
-    bit(4, 1),   // IMO: the same for IRQs; EL1's ICC_* registers are the virtual ICV_* ones
-    bit(5, 1),   // AMO: the same for SErrors
-    bit(6, 0),   // VF:  no FIQ is pended by hand: the list registers do it
-    bit(7, 0),   // VI:  no IRQ is pended by hand
-    bit(8, 0),   // VSE: set for the moment in which an SError is injected
-    bit(9, 1),   // FB:  local TLB and I-cache maintenance is broadcast: a vCPU moves between pCPUs
-    bit(10, 1),  // BSU: barriers reach at least the inner shareable domain, for the same reason
-    bit(12, 0),  // DC:  a guest with its stage 1 off has uncached memory, as on the bare machine
-    bit(13, 1),  // TWI: WFI frees the pCPU for whoever wants it (cleared for a dedicated vCPU)
-    bit(14, 0),  // TWE: WFE is a short wait for a neighbour: its time slice bounds it
-    bit(15, 1),  // TID0: AArch32 JIDR and the like
-    bit(16, 1),  // TID1: REVIDR, AIDR: the implementer's, answered as 0
-    bit(17, 0),  // TID2: CTR and the cache ID registers: read 78,000 times in a boot, no secret
-    bit(18, 1),  // TID3: the feature ID registers: what isn't offered isn't shown
-    bit(19, 1),  // TSC: SMC is answered here; none reaches the firmware
-    bit(20, 1),  // TIDCP: IMPLEMENTATION DEFINED registers
-    bit(21, 1),  // TACR: ACTLR_EL1
-    bit(22, 1),  // TSW: set/way maintenance, which can't work on a moving vCPU
-    bit(23, 0),  // TPCP: maintenance by address to the point of coherency is the guest's own
-    bit(24, 0),  // TPU: and to the point of unification
-    bit(25, 0),  // TTLB: TLB maintenance acts on the guest's VMID alone
-    bit(26, 0),  // TVM: writes of translation registers; set while a set/way clean is under way
-    bit(27, 0),  // TGE: guests have an EL1: their SVCs and aborts go there, not here
-    bit(28, 0),  // TDZ: DC ZVA is harmless
-    bit(29, 0),  // HCD: HVC is the guests' way to call
-    bit(30, 0),  // TRVM: reads of translation registers
-    bit(31, 1),  // RW:  EL1 is AArch64
-    bit(32, 0),  // CD:  stage 2 doesn't force data uncached
-    bit(33, 0),  // ID:  nor instructions
-    bit(34, 0),  // E2H: EL2 keeps its own registers, apart from EL1's: what this project teaches
-    bit(35, 1),  // TLOR: limited ordering regions
-    bit(36, 1),  // TERR: RAS error records: they may name another VM's memory
-    bit(37, 1),  // TEA: synchronous external aborts come here first
-    bit(38, 0),  // MIOCNCE: mismatched attributes stay coherent
-    bit(40, 1),  // APK: pointer authentication keys are the guest's own, switched (features.rs)
-    bit(41, 1),  // API: and its instructions don't trap
-    bit(42, 0),  // NV:  no nested virtualization
-    bit(46, 0),  // FWB: memory attributes combine as ever
-    bit(53, 0),  // EnSCXT: SCXTNUM_ELx trap
-    bit(56, 0),  // ATA: allocation tags
-    bit(58, 1),  // TID5: GMID_EL1, of MTE
+    (0, 1),   // VM: stage 2 is on
+    (1, 1),   // SWIO: a set/way invalidate also cleans: nobody loses another's data
+    (2, 1),   // PTW: a stage-1 walk into a device faults: no side effect by a walker
+    (3, 1),   // FMO: physical FIQs come to EL2, virtual FIQs exist
+    (4, 1),   // IMO: the same for IRQs; EL1's ICC_* registers are the virtual ICV_* ones
+    (5, 1),   // AMO: the same for SErrors
+    (6, 0),   // VF:  no FIQ is pended by hand: the list registers do it
+    (7, 0),   // VI:  no IRQ is pended by hand
+    (8, 0),   // VSE: set for the moment in which an SError is injected
+    (9, 1),   // FB:  local TLB and I-cache maintenance is broadcast: a vCPU moves between pCPUs
+    (10, 1),  // BSU: barriers reach at least the inner shareable domain, for the same reason
+    (12, 0),  // DC:  a guest with its stage 1 off has uncached memory, as on the bare machine
+    (13, 1),  // TWI: WFI frees the pCPU for whoever wants it (cleared for a dedicated vCPU)
+    (14, 0),  // TWE: WFE is a short wait for a neighbour: its time slice bounds it
+    (15, 1),  // TID0: AArch32 JIDR and the like
+    (16, 1),  // TID1: REVIDR, AIDR: the implementer's, answered as 0
+    (17, 0),  // TID2: CTR and the cache ID registers: read 78,000 times in a boot, no secret
+    (18, 1),  // TID3: the feature ID registers: what isn't offered isn't shown
+    (19, 1),  // TSC: SMC is answered here; none reaches the firmware
+    (20, 1),  // TIDCP: IMPLEMENTATION DEFINED registers
+    (21, 1),  // TACR: ACTLR_EL1
+    (22, 1),  // TSW: set/way maintenance, which can't work on a moving vCPU
+    (23, 0),  // TPCP: maintenance by address to the point of coherency is the guest's own
+    (24, 0),  // TPU: and to the point of unification
+    (25, 0),  // TTLB: TLB maintenance acts on the guest's VMID alone
+    (26, 0),  // TVM: writes of translation registers; set while a set/way clean is under way
+    (27, 0),  // TGE: guests have an EL1: their SVCs and aborts go there, not here
+    (28, 0),  // TDZ: DC ZVA is harmless
+    (29, 0),  // HCD: HVC is the guests' way to call
+    (30, 0),  // TRVM: reads of translation registers
+    (31, 1),  // RW:  EL1 is AArch64
+    (32, 0),  // CD:  stage 2 doesn't force data uncached
+    (33, 0),  // ID:  nor instructions
+    (34, 0),  // E2H: EL2 keeps its own registers, apart from EL1's: what this project teaches
+    (35, 1),  // TLOR: limited ordering regions
+    (36, 1),  // TERR: RAS error records: they may name another VM's memory
+    (37, 1),  // TEA: synchronous external aborts come here first
+    (38, 0),  // MIOCNCE: mismatched attributes stay coherent
+    (40, 1),  // APK: pointer authentication keys are the guest's own, switched (features.rs)
+    (41, 1),  // API: and its instructions don't trap
+    (42, 0),  // NV:  no nested virtualization
+    (46, 0),  // FWB: memory attributes combine as ever
+    (53, 0),  // EnSCXT: SCXTNUM_ELx trap
+    (56, 0),  // ATA: allocation tags
+    (58, 1),  // TID5: GMID_EL1, of MTE
 ]);
 
 /// HCR_EL2.TWI, cleared for a dedicated vCPU: its pCPU has nothing better to do.
@@ -95,15 +86,15 @@ pub const HCR_TVM: u64 = 1 << 26;
 /// CPTR_EL2 (D24.2.34, E2H=0) with FP and SIMD trapped: a vCPU that was just loaded.
 #[rustfmt::skip]
 pub const CPTR: u64 = value(&[
-    bit(0, 0xff), // RES1
-    bit(8, 1),    // TZ:  SVE
-    bit(9, 1),    // RES1
-    bit(10, 1),   // TFP: FP and SIMD, until this vCPU's registers are loaded
-    bit(12, 1),   // TSM: SME
-    bit(13, 1),   // RES1
-    bit(20, 1),   // TTA: trace registers
-    bit(30, 1),   // TAM: activity monitors
-    bit(31, 0),   // TCPAC: CPACR_EL1 is the guest's own
+    (0, 0xff), // RES1
+    (8, 1),    // TZ:  SVE
+    (9, 1),    // RES1
+    (10, 1),   // TFP: FP and SIMD, until this vCPU's registers are loaded
+    (12, 1),   // TSM: SME
+    (13, 1),   // RES1
+    (20, 1),   // TTA: trace registers
+    (30, 1),   // TAM: activity monitors
+    (31, 0),   // TCPAC: CPACR_EL1 is the guest's own
 ]);
 
 /// CPTR_EL2 with this vCPU's FP registers loaded.
@@ -112,19 +103,19 @@ pub const CPTR_FP: u64 = CPTR & !(1 << 10);
 /// MDCR_EL2 (D24.2.100) without HPMN, which the CPU tells.
 #[rustfmt::skip]
 pub const MDCR: u64 = value(&[
-    bit(5, 1),   // TPMCR: PMCR_EL0
-    bit(6, 1),   // TPM: all performance monitors: none is offered
-    bit(7, 0),   // HPME: nor are EL2's own counters on
-    bit(8, 0),   // TDE: a guest's debug exceptions are the guest's
-    bit(9, 1),   // TDA: debug registers are kept per vCPU, and in the hardware only when in use
-    bit(10, 1),  // TDOSA: OS lock registers
-    bit(11, 1),  // TDRA: debug ROM address
-    bit(12, 0),  // E2PB: the profiling buffer is EL2's: its registers trap
-    bit(14, 1),  // TPMS: statistical profiling
-    bit(17, 1),  // HPMD: nothing counts at EL2
-    bit(19, 1),  // TTRF: trace filter
-    bit(23, 1),  // HCCD: the cycle counter stops at EL2
-    bit(24, 0),  // E2TB: the trace buffer is EL2's
+    (5, 1),   // TPMCR: PMCR_EL0
+    (6, 1),   // TPM: all performance monitors: none is offered
+    (7, 0),   // HPME: nor are EL2's own counters on
+    (8, 0),   // TDE: a guest's debug exceptions are the guest's
+    (9, 1),   // TDA: debug registers are kept per vCPU, and in the hardware only when in use
+    (10, 1),  // TDOSA: OS lock registers
+    (11, 1),  // TDRA: debug ROM address
+    (12, 0),  // E2PB: the profiling buffer is EL2's: its registers trap
+    (14, 1),  // TPMS: statistical profiling
+    (17, 1),  // HPMD: nothing counts at EL2
+    (19, 1),  // TTRF: trace filter
+    (23, 1),  // HCCD: the cycle counter stops at EL2
+    (24, 0),  // E2TB: the trace buffer is EL2's
 ]);
 
 /// HSTR_EL2 (D24.2.63): CP15 accesses by primary register, of AArch32 EL0. None: what matters is
@@ -134,9 +125,9 @@ const HSTR: u64 = 0;
 /// CNTHCTL_EL2 (D24.2.4, E2H=0).
 #[rustfmt::skip]
 const CNTHCTL: u64 = value(&[
-    bit(0, 1),   // EL1PCTEN: the physical counter may be read: time is no secret
-    bit(1, 0),   // EL1PCEN: the physical timer traps and is emulated: EL2 has the one comparator
-    bit(2, 0),   // EVNTEN: no event stream out of EL2
+    (0, 1),   // EL1PCTEN: the physical counter may be read: time is no secret
+    (1, 0),   // EL1PCEN: the physical timer traps and is emulated: EL2 has the one comparator
+    (2, 0),   // EVNTEN: no event stream out of EL2
 ]);
 
 /// MPAM2_EL2 (Arm DDI 0598, 5.3): TRAPMPAM1EL1 and TRAPMPAM0EL1, memory partitioning.
@@ -148,14 +139,9 @@ pub fn init(cpu: &Cpu) {
     HCR_EL2.set(HCR);
     CPTR_EL2.set(CPTR);
     // HPMN: all counters are EL1's to have, as at reset; fewer would make the rest EL2's.
-    let counters = if !matches!(ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::PMUVer), 0 | 0xf) {
-        let pmcr: u64;
-        // SAFETY: PMCR_EL0 exists: PMUVer says so.
-        unsafe { core::arch::asm!("mrs {}, pmcr_el0", out(reg) pmcr, options(nomem, nostack)) };
-        (pmcr >> 11) & 0x1f
-    } else {
-        0
-    };
+    // PMUVer says whether PMCR_EL0 exists.
+    let has_pmu = !matches!(ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::PMUVer), 0 | 0xf);
+    let counters = if has_pmu { PMCR_EL0.get() >> 11 & 0x1f } else { 0 };
     MDCR_EL2.set(MDCR | counters);
     HSTR_EL2.set(HSTR);
     CNTHCTL_EL2.set(CNTHCTL);
@@ -175,7 +161,7 @@ pub fn init(cpu: &Cpu) {
         MPAM2_EL2.set(MPAM2);
     }
     VTTBR_EL2.set(0);
-    VTCR_EL2.set(stage2::vtcr(ipa_bits(), pa_bits(), has_vmid16()));
+    VTCR_EL2.set(stage2::vtcr(ipa_bits(), pa_range(), has_vmid16()));
     // A vCPU moves, and stays what it was.
     VPIDR_EL2.set(cpu.midr);
     cache::isb();

@@ -10,6 +10,7 @@ use super::esr::{Abort, Access, Esr};
 use super::guest::{Guest, Next};
 use super::inject::Exception;
 use super::{fault, pstate};
+use crate::device::pl011::{Line, Pl011};
 use crate::device::vgic::{self, Frame};
 use crate::device::{Target, route};
 use crate::el2::{at, cache};
@@ -32,10 +33,7 @@ pub fn data(guest: &mut Guest, esr: Esr) -> Next {
         emulate(guest, target, access);
         return Next::Resume;
     }
-    match unusual(guest, esr) {
-        Ok(()) => Next::Resume,
-        Err(next) => next,
-    }
+    unusual(guest, esr).err().unwrap_or(Next::Resume)
 }
 
 /// A load or store without a syndrome, by AArch32 or with big-endian data, or a store to read-only
@@ -113,24 +111,13 @@ fn emulate(guest: &mut Guest, target: Target, access: Access) {
     let size = u32::from(access.bytes());
     if access.write() {
         let value = access.stored(guest.state.frame.gpr(access.rt()));
-        write(guest, target, size, value);
-    } else {
-        let value = access.loaded(read(guest, target, size));
-        guest.state.frame.set_gpr(access.rt(), value);
+        return match target {
+            Target::Gic(frame, offset) => gic_write(guest, frame, offset, size, value),
+            Target::Uart(offset) => uart_write(guest, offset, size, value),
+            Target::None => {}
+        };
     }
-}
-
-/// Where the access went. After a permission fault HPFAR_EL2 is UNKNOWN, and the guest's tables
-/// are asked once more: `None` if they have been changed since.
-fn ipa(abort: Abort) -> Option<Ipa> {
-    let far = FAR_EL2.get();
-    let known = abort.ipa(far, HPFAR_EL2.get());
-    if known.is_none() && abort.fault().is_stage2() { at::stage1(far) } else { known }
-}
-
-#[inline(always)]
-fn read(guest: &mut Guest, target: Target, size: u32) -> u64 {
-    match target {
+    let value = match target {
         Target::Gic(frame, offset) => {
             let (affinities, spis) = (&guest.vm.calls.affinities, guest.vm.spis);
             match vgic::typer(frame, offset, size, affinities, spis) {
@@ -140,16 +127,16 @@ fn read(guest: &mut Guest, target: Target, size: u32) -> u64 {
         }
         Target::Uart(offset) => uart_read(guest, offset, size),
         Target::None => 0,
-    }
+    };
+    guest.state.frame.set_gpr(access.rt(), access.loaded(value));
 }
 
-#[inline(always)]
-fn write(guest: &mut Guest, target: Target, size: u32, value: u64) {
-    match target {
-        Target::Gic(frame, offset) => gic_write(guest, frame, offset, size, value),
-        Target::Uart(offset) => uart_write(guest, offset, size, value),
-        Target::None => {}
-    }
+/// Where the access went. After a permission fault HPFAR_EL2 is UNKNOWN, and the guest's tables
+/// are asked once more: `None` if they have been changed since.
+fn ipa(abort: Abort) -> Option<Ipa> {
+    let far = FAR_EL2.get();
+    let known = abort.ipa(far, HPFAR_EL2.get());
+    if known.is_none() && abort.fault().is_stage2() { at::stage1(far) } else { known }
 }
 
 // One function for each device and direction, none of them inlined: a short way through one does
@@ -177,12 +164,7 @@ fn gic_write(guest: &mut Guest, frame: Frame, offset: u64, size: u32, value: u64
 
 #[inline(never)]
 fn uart_read(guest: &mut Guest, offset: u64, size: u32) -> u64 {
-    let mut uart = guest.vm.uart.lock();
-    let (value, change) = uart.read(offset, size);
-    if let Some(level) = change {
-        set_uart_level(guest, level);
-    }
-    drop(uart);
+    let value = with_uart(guest, |uart| uart.read(offset, size));
     // A key may fit now.
     if console::keys_wait(guest.vm.id) {
         guest.vm.take_keys();
@@ -192,23 +174,23 @@ fn uart_read(guest: &mut Guest, offset: u64, size: u32) -> u64 {
 
 #[inline(never)]
 fn uart_write(guest: &mut Guest, offset: u64, size: u32, value: u64) {
-    let mut uart = guest.vm.uart.lock();
-    let (transmit, change) = uart.write(offset, size, value as u32);
-    if let Some(level) = change {
-        set_uart_level(guest, level);
-    }
-    drop(uart);
-    if let Some(byte) = transmit {
+    if let Some(byte) = with_uart(guest, |uart| uart.write(offset, size, value as u32)) {
         console::vm_byte(guest.vm.id, byte);
     }
 }
 
-/// The UART's interrupt line has changed. Called with the UART's lock held, so that levels reach
-/// the vGIC in the order in which they arose.
-fn set_uart_level(guest: &Guest, level: bool) {
-    let effects = guest.vm.vgic.lock().set_level(0, UART_INTID, level);
-    // The own bit too: a wake-up of a running vCPU makes it look before it enters.
-    guest.notify(effects);
+/// Gives `access` the UART, and the vGIC what becomes of its interrupt line. The UART's lock is held
+/// all the while, so that levels reach the vGIC in the order in which they arose.
+#[inline(always)]
+fn with_uart<T>(guest: &Guest, access: impl FnOnce(&mut Pl011) -> (T, Line)) -> T {
+    let mut uart = guest.vm.uart.lock();
+    let (result, change) = access(&mut uart);
+    if let Some(level) = change {
+        let effects = guest.vm.vgic.lock().set_level(0, UART_INTID, level);
+        // The own bit too: a wake-up of a running vCPU makes it look before it enters.
+        guest.notify(effects);
+    }
+    result
 }
 
 /// A fetch.

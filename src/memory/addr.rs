@@ -77,8 +77,5 @@ address! {
 
 /// `value` rounded up to a multiple of `align` (a power of two), or `None` past 2^64.
 pub const fn align_up(value: u64, align: u64) -> Option<u64> {
-    match value.checked_add(align - 1) {
-        Some(sum) => Some(sum & !(align - 1)),
-        None => None,
-    }
+    value.checked_next_multiple_of(align)
 }

@@ -1,6 +1,6 @@
 //! The machine behind the stage-2 tables: pages of EL2's heap, and the TLBs of all pCPUs.
 
-use super::stage2::{Maintenance, TableMemory, root_pages, vttbr};
+use super::stage2::{TableMemory, root_pages, vttbr};
 use super::{BLOCK_SIZE, GIB, Ipa, PAGE_SIZE, Pa, heap};
 use crate::el2::cache;
 
@@ -74,9 +74,7 @@ impl TableMemory for Tables {
         // SAFETY: as above; the VM's stage-2 lock is held, walkers read single words.
         unsafe { (heap::va(at).get() as *mut u64).write_volatile(descriptor) };
     }
-}
 
-impl Maintenance for Tables {
     fn make_visible(&mut self) {
         cache::dsb_ishst();
         // D8.14.1: an entry that became valid may be used right after the DSB; the ISB keeps this

@@ -27,10 +27,7 @@ pub fn give_up(why: impl core::fmt::Display) -> ! {
 
 /// Unwraps a step of the bring-up, or ends with what it said.
 pub fn must<T, E: core::fmt::Debug>(what: &str, result: Result<T, E>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => give_up(format_args!("{what}: {error:?}")),
-    }
+    result.unwrap_or_else(|error| give_up(format_args!("{what}: {error:?}")))
 }
 
 /// The console, PSCI and the address of what the tree says: enough to say what is wrong.
@@ -176,9 +173,7 @@ pub fn start_secondaries(machine: &Machine<'_>) -> usize {
     let mut free_stack = None;
     for mpidr in machine.cpus.iter().copied().filter(|mpidr| *mpidr != boot) {
         let stack = *free_stack.get_or_insert_with(|| init_stacks(running));
-        let Some(block) = percpu::block(running) else {
-            break;
-        };
+        let Some(block) = percpu::block(running) else { break };
         block.mpidr.set(mpidr);
         let entry = smp::prepare(stack, block);
         if smp::entered_at_el3() {

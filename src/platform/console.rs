@@ -74,18 +74,22 @@ pub fn begin(batch: bool) {
     console.begun = true;
 }
 
+/// Changes what is to be shown, and sends what comes of it.
+#[inline(always)]
+fn show(change: impl FnOnce(&mut Mux<OUTPUT>)) {
+    let mut console = CONSOLE.lock();
+    change(&mut console.mux);
+    console.send();
+}
+
 /// Shows what VM `id` wrote and didn't end with a line end.
 pub fn flush_vm(id: usize) {
-    let mut console = CONSOLE.lock();
-    console.mux.flush(id);
-    console.send();
+    show(|mux| mux.flush(id));
 }
 
 /// A byte that VM `id` sent.
 pub fn vm_byte(id: usize, byte: u8) {
-    let mut console = CONSOLE.lock();
-    console.mux.byte(id, byte);
-    console.send();
+    show(|mux| mux.byte(id, byte));
 }
 
 /// The UART's interrupt. Calls `tell` with each VM for which keys wait, and `order` with one of which
@@ -193,11 +197,8 @@ impl log::Log for Logger {
 
     /// What is to be formatted is, line by line, before the lock is taken: it may be anything.
     fn log(&self, record: &log::Record<'_>) {
-        let mut lines = Record::new(record.level().as_str(), |line| {
-            let mut console = CONSOLE.lock();
-            console.mux.own_line(&[line]);
-            console.send();
-        });
+        let level = record.level().as_str();
+        let mut lines = Record::new(level, |line| show(|mux| mux.own_line(&[line])));
         let _ = fmt::write(&mut lines, *record.args());
         lines.finish();
     }

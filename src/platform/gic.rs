@@ -74,6 +74,13 @@ impl Block {
         write32(self.va.wrapping_add(offset), value);
     }
 
+    /// Waits until `bit` of a register is clear.
+    fn wait_for(&self, offset: u64, bit: u32) {
+        while self.read(offset) & bit != 0 {
+            cache::yield_now();
+        }
+    }
+
     /// A write that only Secure state may make. Under firmware it did it before us, or the GIC has
     /// no security; if this very image was entered at EL3, its monitor does it (head.rs).
     fn write_secure(&self, offset: u64, value: u32) {
@@ -109,7 +116,7 @@ pub fn init(distributor: Block, redistributors: Vec<Block>, ppis: [u32; 3]) {
     let block = &GIC.call_once(|| Gic { distributor, redistributors, ppis }).distributor;
     // Groups off; affinity routing stays as it is (clearing it is UNPREDICTABLE).
     block.write(GICD_CTLR, block.read(GICD_CTLR) & !0b11);
-    wait_for_distributor(block);
+    block.wait_for(GICD_CTLR, CTLR_RWP);
     let words = u64::from(block.read(GICD_TYPER) & 0x1f) + 1;
     for word in 1..words {
         block.write(GICD_ICENABLER + 4 * word, !0);
@@ -121,13 +128,7 @@ pub fn init(distributor: Block, redistributors: Vec<Block>, ppis: [u32; 3]) {
     // In the secure view of a GIC with security, Group 1 Non-secure is enabled by the alias too.
     block.write_secure(GICD_CTLR, 1 << 4 | 1 << 5 | 1 << 1);
     block.write(GICD_CTLR, CTLR_ENABLE);
-    wait_for_distributor(block);
-}
-
-fn wait_for_distributor(block: &Block) {
-    while block.read(GICD_CTLR) & CTLR_RWP != 0 {
-        cache::yield_now();
-    }
+    block.wait_for(GICD_CTLR, CTLR_RWP);
 }
 
 /// Finds this CPU's redistributor, wakes it, and turns on its CPU interface with the PPIs enabled,
@@ -139,9 +140,7 @@ pub fn init_cpu() -> Result<(), NoRedistributor> {
     let block = find(&gic.redistributors, mpidr).ok_or(none)?;
     percpu::this().redistributor.set(block.va);
     block.write_secure(GICR_WAKER, block.read(GICR_WAKER) & !WAKER_SLEEP);
-    while block.read(GICR_WAKER) & WAKER_ASLEEP != 0 {
-        cache::yield_now();
-    }
+    block.wait_for(GICR_WAKER, WAKER_ASLEEP);
     block.write(GICR_ICENABLER0, !0);
     block.write(GICR_ICACTIVER0, !0);
     block.write_secure(GICR_IGROUPR0, !0);
@@ -225,9 +224,7 @@ pub fn set_active(intid: u32, active: bool) {
 /// Sends the kick to pCPU `id`.
 #[inline(always)]
 pub fn kick(id: usize) {
-    let Some(target) = percpu::block(id) else {
-        return;
-    };
+    let Some(target) = percpu::block(id) else { return };
     let mpidr = target.mpidr.get();
     // ICC_SGI1R_EL1 (IHI 0069 12.2.19): Aff3, RS, Aff2, INTID, Aff1, target list of 16.
     let aff = |n: u32| mpidr >> n & 0xff;

@@ -1,6 +1,7 @@
 //! PSCI towards the firmware (DEN0022): start CPUs, turn the machine off.
 
-use smccc::psci::{self, Error};
+use smccc::arch::*;
+use smccc::psci::{self, Error, PSCI_FEATURES, PSCI_SYSTEM_OFF, PSCI_VERSION};
 use smccc::{Call, Hvc, Smc};
 use spin::Once;
 
@@ -19,16 +20,12 @@ pub fn init(method: Option<PsciMethod>) {
 /// What the firmware's SMCCC_ARCH_FEATURES (DEN0028) says of SMCCC_ARCH_WORKAROUND_1, 2 and 3; -1,
 /// NOT_SUPPORTED, where it has no such call.
 pub fn mitigations() -> [i64; 3] {
-    const PSCI_VERSION: u32 = 0x8400_0000;
-    const PSCI_FEATURES: u32 = 0x8400_000a;
-    const SMCCC_VERSION: u32 = 0x8000_0000;
-    const ARCH_FEATURES: u32 = 0x8000_0001;
     // Before PSCI 1.0 nobody says whether SMCCC_VERSION may be called.
     let is_there = call(PSCI_VERSION, 0) >= 0x1_0000
         && call(PSCI_FEATURES, SMCCC_VERSION) >= 0
         && call(SMCCC_VERSION, 0) >= 0x1_0001;
-    let ask = |id| if is_there { call(ARCH_FEATURES, id).into() } else { -1 };
-    [0x8000_8000, 0x8000_7fff, 0x8000_3fff].map(ask)
+    let ask = |id| if is_there { call(SMCCC_ARCH_FEATURES, id).into() } else { -1 };
+    [SMCCC_ARCH_WORKAROUND_1, SMCCC_ARCH_WORKAROUND_2, SMCCC_ARCH_WORKAROUND_3].map(ask)
 }
 
 /// Calls a function of the firmware; -1 where there is nobody.
@@ -53,9 +50,5 @@ pub fn cpu_on(mpidr: u64, entry: Pa) -> Result<(), Error> {
 
 /// Turns the machine off. Returns if there is no firmware that could.
 pub fn system_off() {
-    let _ = match METHOD.get() {
-        Some(PsciMethod::Smc) => psci::system_off::<Smc>(),
-        Some(PsciMethod::Hvc) => psci::system_off::<Hvc>(),
-        None => Ok(()),
-    };
+    call(PSCI_SYSTEM_OFF, 0);
 }

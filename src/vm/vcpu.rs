@@ -50,7 +50,7 @@ impl Vcpu {
         let state = UnsafeCell::new(State {
             frame: Frame::reset(0, 0),
             context: Context::reset(affinity.into()),
-            timer: PhysicalTimer::new(),
+            timer: PhysicalTimer::default(),
             hcr: traps::HCR,
             serror: 0,
             waited: 0,
@@ -79,7 +79,7 @@ impl Vcpu {
         let state = unsafe { self.state() };
         state.frame = Frame::reset(entry, x0);
         state.context = Context::reset(self.affinity.into());
-        state.timer = PhysicalTimer::new();
+        state.timer = PhysicalTimer::default();
         state.hcr = if self.dedicated { traps::HCR & !traps::HCR_TWI } else { traps::HCR };
     }
 }

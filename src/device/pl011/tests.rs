@@ -119,6 +119,10 @@ fn switching_the_fifo_empties_it() {
 
 #[test]
 fn registers_keep_what_they_have_bits_for() {
+    const IBRD: u64 = 0x24;
+    const FBRD: u64 = 0x28;
+    const CR: u64 = 0x30;
+    const IFLS: u64 = 0x34;
     let mut uart = Pl011::new();
     for (register, reset, bits) in [
         (ILPR, 0, 0xff),

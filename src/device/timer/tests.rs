@@ -1,7 +1,7 @@
 use super::*;
 
 fn armed(compare: u64) -> PhysicalTimer {
-    let mut timer = PhysicalTimer::new();
+    let mut timer = PhysicalTimer::default();
     timer.set_cval(compare);
     timer.set_ctl(CTL_ENABLE);
     timer
@@ -37,7 +37,7 @@ fn a_timer_that_is_off_has_neither() {
 
 #[test]
 fn status_and_reserved_bits_of_ctl_are_not_writable() {
-    let mut timer = PhysicalTimer::new();
+    let mut timer = PhysicalTimer::default();
     timer.set_cval(u64::MAX);
     timer.set_ctl(u64::MAX);
     assert_eq!(timer.ctl(0), CTL_ENABLE | CTL_IMASK);
@@ -45,7 +45,7 @@ fn status_and_reserved_bits_of_ctl_are_not_writable() {
 
 #[test]
 fn tval_is_a_signed_distance() {
-    let mut timer = PhysicalTimer::new();
+    let mut timer = PhysicalTimer::default();
     timer.set_tval(1_000, 24);
     assert_eq!((timer.cval(), timer.tval(1_000)), (1_024, 24));
     timer.set_tval(1_000, 0xffff_ffff);
@@ -56,7 +56,7 @@ fn tval_is_a_signed_distance() {
 
 #[test]
 fn tval_wraps_with_the_counter() {
-    let mut timer = PhysicalTimer::new();
+    let mut timer = PhysicalTimer::default();
     timer.set_tval(u64::MAX, 2);
     assert_eq!(timer.cval(), 1);
     timer.set_tval(0, 0x8000_0000);

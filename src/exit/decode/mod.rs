@@ -51,28 +51,29 @@ pub fn decode(word: u32, frame: &Frame, sp: u64) -> Option<LoadStore> {
     let mut base = if n == 31 { sp } else { frame.gpr(n) };
     let (opc, size, index) = (bits(word, 23, 22), bits(word, 31, 30), bits(word, 11, 10));
     let unscaled = signed(word, 20, 12);
+    let single = |opc| access(word, size, opc);
     let (access, offset, index) = match (bits(word, 29, 28), bits(word, 24, 24)) {
         // LDAR, STLR, LDLAR, STLLR. Bits 23 and 21 are otherwise in exclusives and in CAS.
-        (0b00, 0) if bits(word, 23, 21) & 0b101 == 0b100 => (single(word, opc & 1)?, 0, NO_INDEX),
+        (0b00, 0) if bits(word, 23, 21) & 0b101 == 0b100 => (single(opc & 1)?, 0, NO_INDEX),
         // LDR and LDRSW from near the PC.
         (0b01, 0) => {
             base = frame.pc;
             (literal(word)?, signed(word, 23, 5) << 2, NO_INDEX)
         }
         // LDAPUR, STLUR. The other values are FEAT_MOPS's, FEAT_MTE's and FEAT_LRCPC3's.
-        (0b01, 1) if bits(word, 21, 21) | index == 0 => (single(word, opc)?, unscaled, NO_INDEX),
+        (0b01, 1) if bits(word, 21, 21) | index == 0 => (single(opc)?, unscaled, NO_INDEX),
         (0b10, _) => {
             let access = pair(word)?;
             (access, signed(word, 21, 15) << access.bytes().trailing_zeros(), bits(word, 24, 23))
         }
         // LDUR, STUR; LDTR, STTR; post- and pre-index.
-        (0b11, 0) if bits(word, 21, 21) == 0 => (single(word, opc)?, unscaled, index),
-        (0b11, 0) if index == 0b10 => (single(word, opc)?, extended(word, frame)?, NO_INDEX),
+        (0b11, 0) if bits(word, 21, 21) == 0 => (single(opc)?, unscaled, index),
+        (0b11, 0) if index == 0b10 => (single(opc)?, extended(word, frame)?, NO_INDEX),
         // LDAPR, among the atomics.
         (0b11, 0) if index == 0 && opc == 0b10 && bits(word, 15, 12) == 0b1100 => {
-            (single(word, 0b01)?, 0, NO_INDEX)
+            (single(0b01)?, 0, NO_INDEX)
         }
-        (0b11, 1) => (single(word, opc)?, u64::from(bits(word, 21, 10)) << size, NO_INDEX),
+        (0b11, 1) => (single(opc)?, u64::from(bits(word, 21, 10)) << size, NO_INDEX),
         _ => return None,
     };
     let sum = base.wrapping_add(offset);
@@ -107,9 +108,8 @@ const fn signed(word: u32, high: u32, low: u32) -> u64 {
     ((word << (31 - high)) as i32 >> (31 - high + low)) as u64
 }
 
-/// One register, whose size is in bits 31:30 and whose direction and extension in `opc`.
-fn single(word: u32, opc: u32) -> Option<Access> {
-    let size = bits(word, 31, 30);
+/// One register, with the binary logarithm of its size, and its direction and extension in `opc`.
+fn access(word: u32, size: u32, opc: u32) -> Option<Access> {
     let (sign, sixty_four) = match (opc, size) {
         (0b00 | 0b01, _) => (false, size == 3),
         (0b10, 0..=2) => (true, true),
@@ -122,28 +122,26 @@ fn single(word: u32, opc: u32) -> Option<Access> {
 
 /// LDR of a word or doubleword, LDRSW.
 fn literal(word: u32) -> Option<Access> {
-    let (size, sign) = match bits(word, 31, 30) {
-        0b00 => (2, false),
-        0b01 => (3, false),
-        0b10 => (2, true),
+    match bits(word, 31, 30) {
+        0b00 => access(word, 2, 0b01),
+        0b01 => access(word, 3, 0b01),
+        0b10 => access(word, 2, 0b10),
         // PRFM.
-        _ => return None,
-    };
-    Some(Access::new(size, sign, bits(word, 4, 0), size == 3 || sign, false))
+        _ => None,
+    }
 }
 
 /// LDP, STP, LDPSW, and without allocation LDNP and STNP.
 fn pair(word: u32) -> Option<Access> {
-    let load = bits(word, 22, 22) == 1;
-    let (size, sign) = match bits(word, 31, 30) {
-        0b00 => (2, false),
+    let load = bits(word, 22, 22);
+    let first = match bits(word, 31, 30) {
+        0b00 => access(word, 2, load),
         // As a store it is FEAT_MTE's STGP, and without allocation nothing.
-        0b01 if load && bits(word, 24, 23) != 0b00 => (2, true),
-        0b10 => (3, false),
-        _ => return None,
+        0b01 if load == 1 && bits(word, 24, 23) != 0b00 => access(word, 2, 0b10),
+        0b10 => access(word, 3, load),
+        _ => None,
     };
-    let first = Access::new(size, sign, bits(word, 4, 0), size == 3 || sign, !load);
-    Some(first.pair(bits(word, 14, 10)))
+    Some(first?.pair(bits(word, 14, 10)))
 }
 
 /// The offset in Xm or Wm, extended as bits 15:13 say and shifted by the size if bit 12 says so.

@@ -98,16 +98,10 @@ impl Access {
     /// The guest's data is big-endian.
     const BIG_ENDIAN: u32 = 1 << 31;
 
-    /// An access as a syndrome would describe it, from an instruction that was decoded. Numbers
-    /// are cut to their fields.
-    pub const fn new(
-        size_log2: u32,
-        sign_extend: bool,
-        rt: u32,
-        sixty_four: bool,
-        write: bool,
-    ) -> Self {
-        let size = (size_log2 & 3) << 22 | (sign_extend as u32) << 21;
+    /// An access as a syndrome would describe it, from an instruction that was decoded: SAS, SSE,
+    /// SRT, SF and WnR. Numbers are cut to their fields.
+    pub const fn new(sas: u32, sign_extend: bool, rt: u32, sixty_four: bool, write: bool) -> Self {
+        let size = (sas & 3) << 22 | (sign_extend as u32) << 21;
         Self(size | (rt & 31) << 16 | (sixty_four as u32) << 15 | (write as u32) << 6)
     }
 

@@ -85,17 +85,8 @@ impl Ec {
     /// Whether the ISS has CV and COND in bits 24:20: the trapped instruction may have been
     /// conditional AArch32 code.
     pub const fn has_condition(self) -> bool {
-        matches!(
-            self,
-            Self::WFX
-                | Self::CP15_MCR
-                | Self::CP15_MCRR
-                | Self::CP14_MCR
-                | Self::CP14_LDC
-                | Self::FP_ACCESS
-                | Self::VMRS
-                | Self::CP14_MRRC
-        )
+        // WFX, those from CP15_MCR to VMRS, and CP14_MRRC.
+        matches!(self.0, 0x01 | 0x03..=0x08 | 0x0c)
     }
 }
 

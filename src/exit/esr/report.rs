@@ -80,13 +80,13 @@ impl Report {
         if self.field(2, 2) == 0 {
             return Ok(());
         }
-        write!(f, " until the time in {}", Gpr('x', self.field(9, 5)))
+        write!(f, " until the time in {}", gpr('x', self.field(9, 5)))
     }
 
     /// MCR and MRC of AArch32, and VMRS, whose fields are the same.
     fn coprocessor(&self, f: &mut fmt::Formatter<'_>, number: u8) -> fmt::Result {
         let name = if self.field(0, 0) == 1 { "mrc" } else { "mcr" };
-        let (opc1, rt, crn) = (self.field(16, 14), Gpr('w', self.field(9, 5)), self.field(13, 10));
+        let (opc1, rt, crn) = (self.field(16, 14), gpr('w', self.field(9, 5)), self.field(13, 10));
         let (crm, opc2) = (self.field(4, 1), self.field(19, 17));
         write!(f, ": {name} p{number}, {opc1}, {rt}, c{crn}, c{crm}, {opc2}")
     }
@@ -94,14 +94,14 @@ impl Report {
     /// MCRR and MRRC of AArch32.
     fn coprocessor_pair(&self, f: &mut fmt::Formatter<'_>, number: u8) -> fmt::Result {
         let name = if self.field(0, 0) == 1 { "mrrc" } else { "mcrr" };
-        let (low, high) = (Gpr('w', self.field(9, 5)), Gpr('w', self.field(14, 10)));
+        let (low, high) = (gpr('w', self.field(9, 5)), gpr('w', self.field(14, 10)));
         let (opc1, crm) = (self.field(19, 16), self.field(4, 1));
         write!(f, ": {name} p{number}, {opc1}, {low}, {high}, c{crm}")
     }
 
     fn sysreg(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let access = SysRegAccess::new(self.esr);
-        let (register, rt) = (access.register(), Gpr('x', access.rt().into()));
+        let (register, rt) = (access.register(), gpr('x', access.rt().into()));
         match (register.op0(), access.read()) {
             (1, _) => write!(f, ": {register} with {rt}"),
             (_, true) => write!(f, ": read of {register} into {rt}"),
@@ -140,7 +140,7 @@ impl Report {
                 let bytes = access.bytes();
                 let s = if bytes == 1 { "" } else { "s" };
                 let preposition = if access.write() { "from" } else { "into" };
-                let rt = Gpr(if access.sixty_four() { 'x' } else { 'w' }, access.rt().into());
+                let rt = gpr(if access.sixty_four() { 'x' } else { 'w' }, access.rt().into());
                 let sign = if access.sign_extend() { " (sign-extended)" } else { "" };
                 write!(f, ": {what} of {bytes} byte{s} {preposition} {rt}{sign}")?;
             }
@@ -155,14 +155,10 @@ impl Report {
     }
 }
 
-/// Prints a register by its letter and number: Xn or Wn.
-struct Gpr(char, u32);
-
-impl fmt::Display for Gpr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self(letter, 31) => write!(f, "{letter}zr"),
-            Self(letter, n) => write!(f, "{letter}{n}"),
-        }
-    }
+/// A register by its letter and number: Xn or Wn.
+fn gpr(letter: char, number: u32) -> impl fmt::Display {
+    fmt::from_fn(move |f| match number {
+        31 => write!(f, "{letter}zr"),
+        n => write!(f, "{letter}{n}"),
+    })
 }

@@ -17,13 +17,8 @@ impl SysReg {
 
     /// The register `S<op0>_<op1>_C<crn>_C<crm>_<op2>`: the order of MRS's operands.
     pub const fn new(op0: u8, op1: u8, crn: u8, crm: u8, op2: u8) -> Self {
-        Self(
-            (op0 as u32 & 3) << 20
-                | (op2 as u32 & 7) << 17
-                | (op1 as u32 & 7) << 14
-                | (crn as u32 & 15) << 10
-                | (crm as u32 & 15) << 1,
-        )
+        let op = (op0 as u32 & 3) << 20 | (op2 as u32 & 7) << 17 | (op1 as u32 & 7) << 14;
+        Self(op | (crn as u32 & 15) << 10 | (crm as u32 & 15) << 1)
     }
 
     fields! {

@@ -29,11 +29,7 @@ pub(super) const fn span(level: u8) -> u64 {
 
 /// Its binary logarithm: 30, 21, 12.
 pub(super) const fn shift(level: u8) -> u32 {
-    match level {
-        1 => 30,
-        2 => 21,
-        _ => 12,
-    }
+    39 - 9 * level as u32
 }
 
 /// Memory type and permissions of a mapping, as its descriptor has them: MemAttr, S2AP, SH and XN.
@@ -91,10 +87,10 @@ impl Entry {
 
 /// VTCR_EL2 for tables of this module: 4 KiB granule, start level 1.
 ///
-/// `ipa_bits` is the guest's address size, 32 to 40; `pa_bits` the machine's, from
-/// ID_AA64MMFR0_EL1.PARange (cut to 48, which is what DS = 0 can express); `vmid16` says that
-/// ID_AA64MMFR1_EL1.VMIDBits offers 16 bits (Arm DDI 0487, VTCR_EL2).
-pub const fn vtcr(ipa_bits: u8, pa_bits: u8, vmid16: bool) -> u64 {
+/// `ipa_bits` is the guest's address size, 32 to 40; `pa_range` the machine's, as
+/// ID_AA64MMFR0_EL1.PARange has it (at most 5, 48 bits, which is what DS = 0 can express); `vmid16`
+/// says that ID_AA64MMFR1_EL1.VMIDBits offers 16 bits (Arm DDI 0487, VTCR_EL2).
+pub const fn vtcr(ipa_bits: u8, pa_range: u64, vmid16: bool) -> u64 {
     /// SL0, bits 7:6: 1 starts a walk with 4 KiB granule at level 1.
     const SL0_LEVEL_1: u64 = 1 << 6;
     /// IRGN0 and ORGN0, bits 9:8 and 11:10: walks are write-back, write-allocate cacheable, as
@@ -107,18 +103,11 @@ pub const fn vtcr(ipa_bits: u8, pa_bits: u8, vmid16: bool) -> u64 {
     // T0SZ, bits 5:0: 64 less the input size.
     let t0sz = 64u64.saturating_sub(ipa_bits as u64) & 0x3f;
     // PS, bits 18:16: the encoding of PARange.
-    let ps: u64 = match pa_bits {
-        ..36 => 0,
-        36..40 => 1,
-        40..42 => 2,
-        42..44 => 3,
-        44..48 => 4,
-        48.. => 5,
-    };
+    let ps = (pa_range & 7) << 16;
     // Left 0: TG0, bits 15:14, 4 KiB; HA and HD, bits 21 and 22: we set AF and count no dirty
     // pages by hardware; DS, bit 32: no 52-bit addresses, output addresses lie in bits 47:12.
     // VS, bit 19: 16-bit VMIDs.
-    t0sz | SL0_LEVEL_1 | WALKS_WBWA | SH0_INNER | ps << 16 | (vmid16 as u64) << 19 | RES1
+    t0sz | SL0_LEVEL_1 | WALKS_WBWA | SH0_INNER | ps | (vmid16 as u64) << 19 | RES1
 }
 
 /// VTTBR_EL2: the root table and the VMID. CnP, bit 0, stays 0.

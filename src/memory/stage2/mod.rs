@@ -20,8 +20,8 @@
 //!   block in between takes a translation fault; whoever handles it waits for our lock, finds
 //!   the IPA mapped, and lets the vCPU try again.
 //!
-//! Everything here is pure: [`TableMemory`] and [`Maintenance`] are the machine, implemented by
-//! EL2 and, for tests, by a simulation with a hostile TLB.
+//! Everything here is pure: [`TableMemory`] is the machine, implemented by EL2 and, for tests, by a
+//! simulation with a hostile TLB.
 
 mod descriptor;
 
@@ -42,7 +42,7 @@ const IPA_BITS: RangeInclusive<u8> = 32..=40;
 /// Output addresses of our descriptors end here: DS = 0.
 const PA_END: u64 = 1 << 48;
 
-/// Memory for the tables of one VM.
+/// Memory for the tables of one VM, with the barriers and TLB maintenance for what is written there.
 pub trait TableMemory {
     /// The root table: [`root_pages`] adjacent pages, aligned to their common size and full of
     /// zeros to begin with.
@@ -61,10 +61,7 @@ pub trait TableMemory {
     /// Stores the descriptor at `at` in a table that is allocated, as a single 64-bit store:
     /// the hardware may read it at the same time.
     fn write(&mut self, at: Pa, descriptor: u64);
-}
 
-/// Barriers and TLB maintenance for the tables of one VM.
-pub trait Maintenance {
     /// Makes all stores to tables so far visible to the table walkers of all pCPUs: DSB ISHST.
     fn make_visible(&mut self);
 
@@ -115,12 +112,12 @@ pub struct Translation {
 }
 
 /// The stage-2 tables of one VM.
-pub struct Stage2<M: TableMemory + Maintenance> {
+pub struct Stage2<M: TableMemory> {
     machine: M,
     ipa_bits: u8,
 }
 
-impl<M: TableMemory + Maintenance> Stage2<M> {
+impl<M: TableMemory> Stage2<M> {
     /// The empty tables of `machine`, for a guest with `ipa_bits` (32 to 40) of address.
     pub fn new(mut machine: M, ipa_bits: u8) -> Result<Self, Error> {
         if !IPA_BITS.contains(&ipa_bits) {
@@ -146,7 +143,7 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
             at = next(at, level, end);
         }
         let offset = pa.get().wrapping_sub(ipa.get());
-        let result = self.fill(self.machine.root(), 1, ipa.get(), end, offset, attributes);
+        let result = self.fill(ipa.get(), end, offset, attributes);
         if result.is_err() {
             // What was mapped lies within the range, so that nothing has to be split.
             self.clear(ipa.get(), end);
@@ -202,43 +199,29 @@ impl<M: TableMemory + Maintenance> Stage2<M> {
         }
     }
 
-    /// Maps `at..end`, which is not mapped, below the table `table` of `level`.
+    /// Maps `at..end`, which is not mapped, to what lies `offset` further.
     fn fill(
         &mut self,
-        table: Pa,
-        level: u8,
         mut at: u64,
         end: u64,
         offset: u64,
         attributes: Attributes,
     ) -> Result<(), Error> {
         while at < end {
-            let slot = slot(table, level, at);
-            let stop = next(at, level, end);
-            let pa = at.wrapping_add(offset);
-            let old = Entry::decode(level, self.machine.read(slot));
+            let (level, slot, _) = self.walk(at);
+            let (stop, pa) = (next(at, level, end), at.wrapping_add(offset));
             let fits = (at | pa) & (span(level) - 1) == 0 && stop - at == span(level);
-            if fits && old == Entry::Invalid {
+            if fits {
                 self.machine.write(slot, Entry::Leaf(Pa::new(pa), attributes).encode(level));
+                at = stop;
             } else {
-                let below = match old {
-                    Entry::Table(below) => below,
-                    _ => self.link_new(slot, level)?,
-                };
-                self.fill(below, level + 1, at, stop, offset, attributes)?;
+                let table = self.machine.allocate().ok_or(Error::NoTables)?;
+                // Its zeros must be seen before the descriptor that leads to them.
+                self.machine.make_visible();
+                self.machine.write(slot, Entry::Table(table).encode(level));
             }
-            at = stop;
         }
         Ok(())
-    }
-
-    /// Puts an empty table into the invalid descriptor `slot` of a table of `level`.
-    fn link_new(&mut self, slot: Pa, level: u8) -> Result<Pa, Error> {
-        let table = self.machine.allocate().ok_or(Error::NoTables)?;
-        // Its zeros must be seen before the descriptor that leads to them.
-        self.machine.make_visible();
-        self.machine.write(slot, Entry::Table(table).encode(level));
-        Ok(table)
     }
 
     /// Splits blocks until none reaches over the IPA `at`. The translation stays as it was, but

@@ -150,35 +150,31 @@ pub struct Unlike {
     wanted: u64,
 }
 
-/// How two CPUs may differ in a field.
-enum Rule {
-    /// Not at all.
-    Same,
-    /// The other one may have more.
-    NotLess,
-    /// In anything but that the field is zero.
-    Presence,
-}
-use Rule::{NotLess, Presence, Same};
+/// Whether another CPU may have so much in a field where the first has so much.
+type Rule = fn(u64, u64) -> bool;
+const SAME: Rule = |other, first| other == first;
+const NOT_LESS: Rule = |other, first| other >= first;
+/// They may differ in anything but that the field is zero.
+const PRESENCE: Rule = |other, first| (other == 0) == (first == 0);
 
 /// What guests find by registers that don't trap, and what decides which registers are switched:
 /// name, value, mask and rule.
 type Need = (&'static str, fn(&Cpu) -> u64, u64, Rule);
 #[rustfmt::skip]
 const NEEDS: &[Need] = &[
-    ("ID_AA64MMFR0_EL1.PARange", |cpu| cpu.id[MMFR0], 0xf, NotLess),
-    ("ID_AA64MMFR1_EL1.VMIDBits", |cpu| cpu.id[MMFR1], 0xf0, NotLess),
-    ("ID_AA64PFR0_EL1.RAS", |cpu| cpu.id[PFR0], 0xf << 28, Presence),
-    ("ID_AA64PFR1_EL1.SME", |cpu| cpu.id[PFR1], 0xf << 24, Presence),
-    ("ID_AA64ISAR1_EL1, pointer authentication", |cpu| cpu.id[ISAR1], EXACT[0].1, Same),
-    ("ID_AA64ISAR2_EL1, pointer authentication", |cpu| cpu.id[ISAR2], EXACT[1].1, Same),
-    ("CTR_EL0.IminLine", |cpu| cpu.ctr, 0xf, NotLess),
-    ("CTR_EL0.DminLine", |cpu| cpu.ctr, 0xf << 16, NotLess),
-    ("CTR_EL0.IDC", |cpu| cpu.ctr, 1 << 28, NotLess),
-    ("CTR_EL0.DIC", |cpu| cpu.ctr, 1 << 29, NotLess),
-    ("DCZID_EL0", |cpu| cpu.dczid, 0x1f, Same),
-    ("ICH_VTR_EL2.ListRegs", |cpu| cpu.ich_vtr, 0x1f, NotLess),
-    ("ICH_VTR_EL2.PREbits, PRIbits", |cpu| cpu.ich_vtr, 0x3f << 26, Same),
+    ("ID_AA64MMFR0_EL1.PARange", |cpu| cpu.id[MMFR0], 0xf, NOT_LESS),
+    ("ID_AA64MMFR1_EL1.VMIDBits", |cpu| cpu.id[MMFR1], 0xf0, NOT_LESS),
+    ("ID_AA64PFR0_EL1.RAS", |cpu| cpu.id[PFR0], 0xf << 28, PRESENCE),
+    ("ID_AA64PFR1_EL1.SME", |cpu| cpu.id[PFR1], 0xf << 24, PRESENCE),
+    ("ID_AA64ISAR1_EL1, pointer authentication", |cpu| cpu.id[ISAR1], EXACT[0].1, SAME),
+    ("ID_AA64ISAR2_EL1, pointer authentication", |cpu| cpu.id[ISAR2], EXACT[1].1, SAME),
+    ("CTR_EL0.IminLine", |cpu| cpu.ctr, 0xf, NOT_LESS),
+    ("CTR_EL0.DminLine", |cpu| cpu.ctr, 0xf << 16, NOT_LESS),
+    ("CTR_EL0.IDC", |cpu| cpu.ctr, 1 << 28, NOT_LESS),
+    ("CTR_EL0.DIC", |cpu| cpu.ctr, 1 << 29, NOT_LESS),
+    ("DCZID_EL0", |cpu| cpu.dczid, 0x1f, SAME),
+    ("ICH_VTR_EL2.ListRegs", |cpu| cpu.ich_vtr, 0x1f, NOT_LESS),
+    ("ICH_VTR_EL2.PREbits, PRIbits", |cpu| cpu.ich_vtr, 0x3f << 26, SAME),
 ];
 
 impl Cpu {
@@ -197,12 +193,7 @@ impl Cpu {
         for (field, value, mask, rule) in NEEDS {
             let place = mask.trailing_zeros();
             let (wanted, found) = ((value(self) & mask) >> place, (value(other) & mask) >> place);
-            let fits = match rule {
-                Same => found == wanted,
-                NotLess => found >= wanted,
-                Presence => (found == 0) == (wanted == 0),
-            };
-            if !fits {
+            if !rule(found, wanted) {
                 return Err(Unlike { field, found, wanted });
             }
         }

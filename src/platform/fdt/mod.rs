@@ -37,6 +37,8 @@ pub use property::Property;
 #[cfg(test)]
 pub(crate) use tests::testing;
 
+use core::ffi::CStr;
+
 use fdt_rs::base::DevTree;
 use fdt_rs::base::parse::{DevTreeParseIter, ParsedTok};
 use fdt_rs::prelude::FallibleIterator;
@@ -283,8 +285,7 @@ fn word(bytes: &[u8], offset: usize) -> Option<u32> {
 fn name(bytes: &[u8], offset: usize) -> Option<&str> {
     const MOST: usize = 255;
     let bytes = bytes.get(offset..)?;
-    let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'/';
-    let length = bytes.iter().take(MOST).take_while(|byte| plain(byte)).count();
-    let (name, rest) = bytes.split_at_checked(length)?;
-    (rest.first() == Some(&0)).then(|| core::str::from_utf8(name).ok())?
+    let name = CStr::from_bytes_until_nul(bytes.get(..=MOST).unwrap_or(bytes)).ok()?.to_str();
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+    name.ok().filter(|name| name.bytes().all(plain))
 }

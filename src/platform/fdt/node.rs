@@ -99,10 +99,8 @@ impl<'a> Node<'a> {
     ///
     /// Source: Devicetree Specification v0.4, section 2.3.4.
     pub fn is_okay(&self) -> bool {
-        match self.property("status") {
-            None => true,
-            Some(status) => matches!(status.string(), Some("okay" | "ok")),
-        }
+        let status = self.property("status");
+        status.is_none_or(|status| matches!(status.string(), Some("okay" | "ok")))
     }
 
     /// Whether it and all its ancestors may be used: what lies behind a disabled bus is not there.

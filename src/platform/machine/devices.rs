@@ -125,13 +125,12 @@ impl<'a> Machine<'a> {
         if !node.is_compatible("arm,psci-1.0") && !node.is_compatible("arm,psci-0.2") {
             return Err(node.odd("compatible", "\"arm,psci-0.2\" or later"));
         }
-        let method =
-            node.required("method", "\"smc\" or \"hvc\"", |method| match method.string()? {
-                "smc" => Some(PsciMethod::Smc),
-                "hvc" => Some(PsciMethod::Hvc),
-                _ => None,
-            })?;
-        Ok(Some(method))
+        let method = node.required("method", "\"smc\" or \"hvc\"", |name| match name.string()? {
+            "smc" => Some(PsciMethod::Smc),
+            "hvc" => Some(PsciMethod::Hvc),
+            _ => None,
+        });
+        method.map(Some)
     }
 }
 

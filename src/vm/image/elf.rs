@@ -60,12 +60,10 @@ pub(super) fn load<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Fau
         let first = if in_file == 0 { 0 } else { offset as usize };
         let bytes = file.get(first..first.saturating_add(in_file as usize));
         let Some(bytes) = bytes.filter(|_| in_file <= size) else {
-            return fault(
-                format_args!(
-                    "an ELF segment of {size:#x} bytes, {in_file:#x} of them at offset {offset:#x}"
-                ),
-                "these no more and within the file",
+            let found = format_args!(
+                "an ELF segment of {size:#x} bytes, {in_file:#x} of them at offset {offset:#x}"
             );
+            return fault(found, "these no more and within the file");
         };
         // An entry point is a virtual address, and the guest starts with translation off.
         let within = start.checked_sub(vaddr).filter(|offset| *offset < size);

@@ -123,7 +123,11 @@ impl<'a> LoadPlan<'a> {
             Format::Elf => elf::load(vm)?,
             Format::Raw => raw(vm)?,
         };
-        let mut loads = check_kernel(vm, kernel, &ram)?;
+        let mut loads = Vec::new();
+        for segment in kernel {
+            check_within(vm, &segment, &ram)?;
+            add(vm, "kernel", &mut loads, segment)?;
+        }
         let entry = vm.entry_address.unwrap_or(entry);
         if entry & 3 != 0 || !loads.iter().any(|segment| segment.contains(entry)) {
             let wanted = "a multiple of 4 within what is loaded";
@@ -185,24 +189,15 @@ fn raw<'a>(vm: &VmConfig<'a>) -> Result<(Vec<Segment<'a>>, u64), Fault> {
     Ok((vec![Segment { ipa: Ipa::new(load), bytes: vm.kernel, size }], load))
 }
 
-/// The segments, all of which lie in RAM, and none on another.
-fn check_kernel<'a>(
-    vm: &VmConfig<'a>,
-    kernel: Vec<Segment<'a>>,
-    ram: &Range<u64>,
-) -> Result<Vec<Segment<'a>>, Fault> {
-    let property = if vm.load_address.is_some() { "load-address" } else { "kernel" };
-    let mut loads = Vec::new();
-    for segment in kernel {
-        let Segment { ipa, size, .. } = segment;
-        if !holds(ram, ipa.get(), size) {
-            let found = format_args!("{size:#x} bytes to go to {ipa}");
-            let wanted = format_args!("them within RAM, {:#x} to {:#x}", ram.start, ram.end);
-            return Err(vm.fault(property, found, wanted));
-        }
-        add(vm, "kernel", &mut loads, segment)?;
+/// Checks that a segment of the kernel lies in RAM.
+fn check_within(vm: &VmConfig<'_>, part: &Segment<'_>, ram: &Range<u64>) -> Result<(), Fault> {
+    if holds(ram, part.ipa.get(), part.size) {
+        return Ok(());
     }
-    Ok(loads)
+    let property = if vm.load_address.is_some() { "load-address" } else { "kernel" };
+    let found = format_args!("{:#x} bytes to go to {}", part.size, part.ipa);
+    let wanted = format_args!("them within RAM, {:#x} to {:#x}", ram.start, ram.end);
+    Err(vm.fault(property, found, wanted))
 }
 
 /// Where `size` bytes are free: at `first`, else half of RAM above its start, as far as that is

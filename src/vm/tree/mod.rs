@@ -54,37 +54,36 @@ pub fn seeds(tree: &[u8]) -> Vec<Range<usize>> {
     seeds.map(|bytes| offset(bytes)..offset(bytes).wrapping_add(bytes.len())).collect()
 }
 
-/// The value of a property.
-enum Is<'a> {
-    /// Strings with a NUL between two.
-    Text(&'a str),
-    Cells(&'a [u32]),
-    Numbers(&'a [u64]),
+/// A property's value: strings, with a NUL between two.
+fn text(strings: &str) -> Vec<u8> {
+    [strings.as_bytes(), &[0]].concat()
 }
-use Is::{Cells, Numbers, Text};
 
-/// That of a property which says all by being there.
-const FLAG: Is<'_> = Cells(&[]);
+/// One of numbers of 32 bits. None of them is a flag, which says all by being there.
+fn cells(cells: &[u32]) -> Vec<u8> {
+    cells.iter().flat_map(|cell| cell.to_be_bytes()).collect()
+}
+
+/// One of numbers of 64 bits.
+fn numbers(numbers: &[u64]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+}
 
 /// Opens a node, with its properties.
 fn node(
     fdt: &mut FdtWriter,
     name: &str,
-    properties: &[(&str, Is<'_>)],
+    properties: &[(&str, Vec<u8>)],
 ) -> Result<vm_fdt::FdtWriterNode, Error> {
     let node = fdt.begin_node(name)?;
     for (name, value) in properties {
-        match value {
-            Text(text) => fdt.property(name, format!("{text}\0").as_bytes())?,
-            Cells(cells) => fdt.property_array_u32(name, cells)?,
-            Numbers(numbers) => fdt.property_array_u64(name, numbers)?,
-        }
+        fdt.property(name, value)?;
     }
     Ok(node)
 }
 
 /// Writes a node without children.
-fn leaf(fdt: &mut FdtWriter, name: &str, properties: &[(&str, Is<'_>)]) -> Result<(), Error> {
+fn leaf(fdt: &mut FdtWriter, name: &str, properties: &[(&str, Vec<u8>)]) -> Result<(), Error> {
     let node = node(fdt, name, properties)?;
     fdt.end_node(node)
 }
@@ -106,23 +105,23 @@ fn generate(
 ) -> Result<Vec<u8>, Error> {
     let mut fdt = FdtWriter::new()?;
     let machine = [
-        ("compatible", Text("linux,dummy-virt")),
-        ("model", Text("linux,dummy-virt")),
-        ("#address-cells", Cells(&[2])),
-        ("#size-cells", Cells(&[2])),
-        ("interrupt-parent", Cells(&[GIC])),
+        ("compatible", text("linux,dummy-virt")),
+        ("model", text("linux,dummy-virt")),
+        ("#address-cells", cells(&[2])),
+        ("#size-cells", cells(&[2])),
+        ("interrupt-parent", cells(&[GIC])),
     ];
     let root = node(&mut fdt, "", &machine)?;
-    let chosen = node(&mut fdt, "chosen", &[("stdout-path", Text(UART_PATH))])?;
+    let chosen = node(&mut fdt, "chosen", &[("stdout-path", text(UART_PATH))])?;
     patch::write(&mut fdt, &patch::chosen(vm, initrd))?;
     if seeded {
         fdt.property("rng-seed", &[0; 32])?;
         fdt.property("kaslr-seed", &[0; 8])?;
     }
     fdt.end_node(chosen)?;
-    leaf(&mut fdt, "aliases", &[("serial0", Text(UART_PATH))])?;
+    leaf(&mut fdt, "aliases", &[("serial0", text(UART_PATH))])?;
     let ram = [RAM_BASE.get(), vm.memory()];
-    let memory = [("device_type", Text("memory")), ("reg", Numbers(&ram))];
+    let memory = [("device_type", text("memory")), ("reg", numbers(&ram))];
     leaf(&mut fdt, "memory@40000000", &memory)?;
     cpus(&mut fdt, vm.affinities())?;
     devices(&mut fdt, vm.cpus)?;
@@ -131,15 +130,15 @@ fn generate(
 }
 
 fn cpus(fdt: &mut FdtWriter, affinities: &[u32]) -> Result<(), Error> {
-    let cells = [("#address-cells", Cells(&[1])), ("#size-cells", Cells(&[0]))];
-    let cpus = node(fdt, "cpus", &cells)?;
+    let counts = [("#address-cells", cells(&[1])), ("#size-cells", cells(&[0]))];
+    let cpus = node(fdt, "cpus", &counts)?;
     for affinity in affinities {
         let cpu = [
-            ("device_type", Text("cpu")),
-            ("compatible", Text("arm,armv8")),
+            ("device_type", text("cpu")),
+            ("compatible", text("arm,armv8")),
             // Of MPIDR_EL1; with one cell Aff3 is zero (`arm,cpus` binding).
-            ("reg", Cells(&[*affinity])),
-            ("enable-method", Text("psci")),
+            ("reg", cells(&[*affinity])),
+            ("enable-method", text("psci")),
         ];
         leaf(fdt, &format!("cpu@{affinity:x}"), &cpu)?;
     }
@@ -149,12 +148,12 @@ fn cpus(fdt: &mut FdtWriter, affinities: &[u32]) -> Result<(), Error> {
 fn devices(fdt: &mut FdtWriter, cpus: usize) -> Result<(), Error> {
     // The function IDs are for drivers of PSCI 0.1 only (Arm DEN0022, section 5.1).
     let psci = [
-        ("compatible", Text("arm,psci-1.0\0arm,psci-0.2\0arm,psci")),
-        ("method", Text("hvc")),
-        ("cpu_suspend", Cells(&[0xc400_0001])),
-        ("cpu_off", Cells(&[0x8400_0002])),
-        ("cpu_on", Cells(&[0xc400_0003])),
-        ("migrate", Cells(&[0xc400_0005])),
+        ("compatible", text("arm,psci-1.0\0arm,psci-0.2\0arm,psci")),
+        ("method", text("hvc")),
+        ("cpu_suspend", cells(&[0xc400_0001])),
+        ("cpu_off", cells(&[0x8400_0002])),
+        ("cpu_on", cells(&[0xc400_0003])),
+        ("migrate", cells(&[0xc400_0005])),
     ];
     leaf(fdt, "psci", &psci)?;
     // Secure, non-secure, virtual, hypervisor. A guest at EL1 uses the second and the third; the
@@ -162,38 +161,38 @@ fn devices(fdt: &mut FdtWriter, cpus: usize) -> Result<(), Error> {
     let ppis = [29, PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID, 26];
     let ppis = ppis.map(|intid| [PPI, intid - 16, LEVEL_HIGH]);
     let timer = [
-        ("compatible", Text("arm,armv8-timer\0arm,armv7-timer")),
-        ("interrupts", Cells(ppis.as_flattened())),
-        ("always-on", FLAG),
+        ("compatible", text("arm,armv8-timer\0arm,armv7-timer")),
+        ("interrupts", cells(ppis.as_flattened())),
+        ("always-on", cells(&[])),
     ];
     leaf(fdt, "timer", &timer)?;
     let redistributors = GICR_STRIDE.saturating_mul(cpus as u64);
     let gic = [
-        ("compatible", Text("arm,gic-v3")),
-        ("interrupt-controller", FLAG),
-        ("#interrupt-cells", Cells(&[3])),
-        ("#address-cells", Cells(&[2])),
-        ("#size-cells", Cells(&[2])),
-        ("ranges", FLAG),
-        ("#redistributor-regions", Cells(&[1])),
-        ("reg", Numbers(&[GICD_BASE, GICD_SIZE, GICR_BASE, redistributors])),
-        ("phandle", Cells(&[GIC])),
+        ("compatible", text("arm,gic-v3")),
+        ("interrupt-controller", cells(&[])),
+        ("#interrupt-cells", cells(&[3])),
+        ("#address-cells", cells(&[2])),
+        ("#size-cells", cells(&[2])),
+        ("ranges", cells(&[])),
+        ("#redistributor-regions", cells(&[1])),
+        ("reg", numbers(&[GICD_BASE, GICD_SIZE, GICR_BASE, redistributors])),
+        ("phandle", cells(&[GIC])),
     ];
     leaf(fdt, "intc@8000000", &gic)?;
     let clock = [
-        ("compatible", Text("fixed-clock")),
-        ("#clock-cells", Cells(&[0])),
-        ("clock-frequency", Cells(&[24_000_000])),
-        ("clock-output-names", Text("clk24mhz")),
-        ("phandle", Cells(&[CLOCK])),
+        ("compatible", text("fixed-clock")),
+        ("#clock-cells", cells(&[0])),
+        ("clock-frequency", cells(&[24_000_000])),
+        ("clock-output-names", text("clk24mhz")),
+        ("phandle", cells(&[CLOCK])),
     ];
     leaf(fdt, "apb-pclk", &clock)?;
     let uart = [
-        ("compatible", Text("arm,pl011\0arm,primecell")),
-        ("reg", Numbers(&[UART_BASE, UART_SIZE])),
-        ("interrupts", Cells(&[SPI, UART_INTID - 32, LEVEL_HIGH])),
-        ("clocks", Cells(&[CLOCK, CLOCK])),
-        ("clock-names", Text("uartclk\0apb_pclk")),
+        ("compatible", text("arm,pl011\0arm,primecell")),
+        ("reg", numbers(&[UART_BASE, UART_SIZE])),
+        ("interrupts", cells(&[SPI, UART_INTID - 32, LEVEL_HIGH])),
+        ("clocks", cells(&[CLOCK, CLOCK])),
+        ("clock-names", text("uartclk\0apb_pclk")),
     ];
     leaf(fdt, "pl011@9000000", &uart)
 }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use vm_fdt::{Error, FdtReserveEntry, FdtWriter, FdtWriterNode};
 
-use crate::memory::Ipa;
+use super::{numbers, text};
 use crate::platform::fdt::{Fdt, Node, Odd};
 use crate::vm::description::{Fault, VmConfig};
 use crate::vm::image::Segment;
@@ -23,11 +23,10 @@ type Edit = (&'static str, Option<Vec<u8>>);
 pub(super) fn chosen(vm: &VmConfig<'_>, initrd: Option<Segment<'_>>) -> Vec<Edit> {
     let mut edits = Vec::new();
     if !vm.bootargs.is_empty() {
-        edits.push(("bootargs", Some([vm.bootargs.as_bytes(), &[0]].concat())));
+        edits.push(("bootargs", Some(text(vm.bootargs))));
     }
-    let address = |ipa: Ipa| ipa.get().to_be_bytes().to_vec();
-    edits.push(("linux,initrd-start", initrd.map(|initrd| address(initrd.ipa))));
-    edits.push(("linux,initrd-end", initrd.map(|initrd| address(initrd.end()))));
+    edits.push(("linux,initrd-start", initrd.map(|initrd| numbers(&[initrd.ipa.get()]))));
+    edits.push(("linux,initrd-end", initrd.map(|initrd| numbers(&[initrd.end().get()]))));
     edits
 }
 
@@ -43,9 +42,9 @@ pub(super) fn patch(
     initrd: Option<Segment<'_>>,
 ) -> Result<Vec<u8>, Fault> {
     let tree = Fdt::new(blob)?;
-    let kind = ("device_type", Some(b"memory\0".to_vec()));
+    let kind = ("device_type", Some(text("memory")));
     let memory = vec![kind, ("reg", Some(ram_reg(tree.root(), vm)?))];
-    let psci = vec![("method", Some(b"hvc\0".to_vec()))];
+    let psci = vec![("method", Some(text("hvc")))];
     let entries = tree.reservations().map(|(address, size)| FdtReserveEntry::new(address, size));
     let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
     let mut fdt = FdtWriter::new_with_mem_reserv(&entries)?;

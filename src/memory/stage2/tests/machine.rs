@@ -256,9 +256,7 @@ impl TableMemory for Simulation {
         self.memory.insert(at.get(), descriptor);
         self.unseen.insert(page);
     }
-}
 
-impl Maintenance for Simulation {
     fn make_visible(&mut self) {
         self.unseen.clear();
         self.speculate();

@@ -43,7 +43,11 @@ pub(super) fn pcpus(vms: Vms<'_, '_>, limits: &Limits) {
         }
         let wishes = [&dedicated, vm.masks()].concat();
         if wishes.len() > most {
-            *place = Err(too_many(vm, wishes.len(), most, limits.pcpus));
+            let (count, pcpus) = (wishes.len(), limits.pcpus);
+            let why = if most < pcpus { ", and the shared VMs need one" } else { "" };
+            let found = format_args!("{count} dedicated vCPUs up to this VM");
+            let wanted = format_args!("at most {most}: there are {pcpus} pCPUs{why}");
+            *place = Err(vm.fault("dedicated", found, wanted));
             continue;
         }
         match seats(&wishes, &shared, limits.all()) {
@@ -63,15 +67,6 @@ pub(super) fn pcpus(vms: Vms<'_, '_>, limits: &Limits) {
             *mask = if vm.dedicated { owned.next().unwrap_or(0) } else { *mask & !all_owned };
         }
     }
-}
-
-fn too_many(vm: &VmConfig<'_>, found: usize, most: usize, pcpus: usize) -> Fault {
-    let why = if most < pcpus { ", and the shared VMs need one" } else { "" };
-    vm.fault(
-        "dedicated",
-        format_args!("{found} dedicated vCPUs up to this VM"),
-        format_args!("at most {most}: there are {pcpus} pCPUs{why}"),
-    )
 }
 
 /// For each of the `dedicated` vCPUs' masks the one bit of it that it gets, all of them different

@@ -4,8 +4,6 @@
 #[cfg(test)]
 mod tests;
 
-use alloc::format;
-
 use super::{Fault, Limits, Reader, VmConfig};
 use crate::device;
 use crate::memory::{BLOCK_SIZE, PAGE_SIZE, align_up};
@@ -51,16 +49,13 @@ impl<'a> Region<'a> {
             }
         }
         node.required("address", "an IPA of two cells (/bits/ 64)", |_| Some(()))?;
-        let fault = |property, found, wanted: &str| {
-            Err(Fault::new(format_args!("{node}: {property}"), found, wanted))
-        };
         let least = region.data.len() as u64;
         if region.size == 0 {
             region.size = least;
         }
         if region.size == 0 || region.size < least {
-            let wanted = format!("at least the bytes of `data`, {least:#x}, and not 0");
-            return fault("size", region.size, &wanted);
+            let wanted = format_args!("at least the bytes of `data`, {least:#x}, and not 0");
+            return Err(Fault::new(format_args!("{node}: size"), region.size, wanted));
         }
         if region.read_only {
             region.size = align_up(region.size, PAGE_SIZE).unwrap_or(u64::MAX);
@@ -77,15 +72,14 @@ impl<'a> Region<'a> {
         let free = !devices.iter().any(|(from, size)| meets(*from, *size))
             && !vm.regions.iter().any(|other| meets(other.address, other.size));
         let space = 1u64.checked_shl(limits.ipa_bits).unwrap_or(u64::MAX);
-        let fits = match region.read_only {
-            true => start % PAGE_SIZE == 0 && end <= space && !meets(ram.start, vm.memory()),
-            false => start >= ram.start && end <= ram.end,
+        let (fits, wanted) = if region.read_only {
+            let fits = start % PAGE_SIZE == 0 && end <= space && !meets(ram.start, vm.memory());
+            (fits, "a multiple of 4 KiB, and to lie apart from RAM, devices and other regions")
+        } else {
+            let fits = start >= ram.start && end <= ram.end;
+            (fits, "to lie in RAM and apart from other regions, or read-only")
         };
         if !fits || !free {
-            let wanted = match region.read_only {
-                true => "a multiple of 4 KiB, and to lie apart from RAM, devices and other regions",
-                false => "to lie in RAM and apart from other regions, or read-only",
-            };
             let found = format_args!("{:#x} bytes at {start:#x}", region.size);
             return Err(Fault::new(format_args!("{node}: address"), found, wanted));
         }

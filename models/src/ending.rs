@@ -219,13 +219,12 @@ impl World {
                 Pcpu::Stops(vcpu + 1, caller)
             }
             Pcpu::Checks(caller) => {
-                if matches!(self.life, Life::Stopping(_)) && !(0..VCPUS).any(|v| self.is_on(v)) {
-                    if !self.life.stopped().unwrap() {
-                        if variant == Variant::OffTooEarly {
-                            self.life.released().unwrap();
-                        }
-                        return Pcpu::Releases(caller);
+                let left = !(0..VCPUS).any(|v| self.is_on(v));
+                if matches!(self.life, Life::Stopping(_)) && left && !self.life.stopped().unwrap() {
+                    if variant == Variant::OffTooEarly {
+                        self.life.released().unwrap();
                     }
+                    return Pcpu::Releases(caller);
                 }
                 Self::back(caller)
             }

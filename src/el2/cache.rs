@@ -63,17 +63,29 @@ fn data_line() -> u64 {
     4 << ((CTR_EL0.get() >> 16) & 0xf)
 }
 
+/// The instruction for each line from `$at`, a mutable address, up to `$end`, eight in a row as long
+/// as there are so many: a VM's start is little else.
+macro_rules! each_line {
+    ($text:literal, $at:ident, $end:expr, $line:expr) => {{
+        while $end.saturating_sub($at) >= 8 * $line {
+            asm!(".rept 8", concat!($text, ", {at}"), "add {at}, {at}, {line}", ".endr",
+                at = inout(reg) $at, line = in(reg) $line, options(nostack));
+        }
+        while $at < $end {
+            asm!(concat!($text, ", {at}"), at = in(reg) $at, options(nostack));
+            $at = $at.wrapping_add($line);
+        }
+    }};
+}
+
 /// Cleans and invalidates the lines of `[va, va + length)` to the point of coherency: what EL2
 /// wrote is then what a guest with its caches off, or a CPU with translation off, reads.
 pub fn clean_to_memory(va: Va, length: u64) {
     let line = data_line();
     let mut at = va.align_down(line).get();
     let end = va.get().saturating_add(length);
-    while at < end {
-        // SAFETY: clean and invalidate loses no data.
-        unsafe { asm!("dc civac, {}", in(reg) at, options(nostack)) };
-        at = at.wrapping_add(line);
-    }
+    // SAFETY: clean and invalidate loses no data.
+    unsafe { each_line!("dc civac", at, end, line) };
     dsb_sy();
 }
 
@@ -88,11 +100,8 @@ pub unsafe fn zero(va: Va, length: u64) {
     let mut at = va.get();
     if dczid & (1 << 4) == 0 {
         let block = 4u64 << (dczid & 0xf);
-        while at < end {
-            // SAFETY: as the caller promises; a block is at most 2 KiB.
-            unsafe { asm!("dc zva, {}", in(reg) at, options(nostack)) };
-            at += block;
-        }
+        // SAFETY: as the caller promises; a block is at most 2 KiB.
+        unsafe { each_line!("dc zva", at, end, block) };
     } else {
         // SAFETY: as the caller promises.
         unsafe { core::ptr::write_bytes(at as *mut u8, 0, length as usize) };

@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// How the hypervisor is compiled. Guests are always optimised.
@@ -183,10 +184,14 @@ pub fn description(source: &Path) -> Result<PathBuf> {
     let directory = root().join("target/vms");
     fs::create_dir_all(&directory).map_err(Error::file(&directory))?;
     let blob = directory.join(name).with_extension("dtb");
+    let fresh = unfinished(&blob);
     let mut dtc = Command::new("dtc");
-    dtc.args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&blob);
+    dtc.args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&fresh);
     match dtc.arg(source).status() {
-        Ok(status) if status.success() => Ok(blob),
+        Ok(status) if status.success() => {
+            fs::rename(&fresh, &blob).map_err(Error::file(&blob))?;
+            Ok(blob)
+        }
         Ok(status) => Err(Error::Failed {
             what: format!("compiling {}", source.display()),
             how: status.to_string(),
@@ -196,6 +201,14 @@ pub fn description(source: &Path) -> Result<PathBuf> {
             remedy: "apt-get install device-tree-compiler",
         }),
     }
+}
+
+/// Where `file` is made before it takes its name: tests that run at the same time make the same one,
+/// and none may read it half made.
+pub fn unfinished(file: &Path) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    file.with_extension(format!("{}-{number}", std::process::id()))
 }
 
 /// Extracts the loadable bytes of an ELF, unless they are there and newer already.

@@ -119,7 +119,9 @@ pub fn needed(source: &Path) -> Result<()> {
         let busybox = directory().join("debian/busybox");
         let bytes = initramfs::pack(&busybox, &build::linux_program()?)?;
         let file = directory().join(INITRAMFS);
-        fs::write(&file, bytes).map_err(Error::file(&file))?;
+        let fresh = build::unfinished(&file);
+        fs::write(&fresh, bytes).map_err(Error::file(&fresh))?;
+        fs::rename(&fresh, &file).map_err(Error::file(&file))?;
     }
     Ok(())
 }

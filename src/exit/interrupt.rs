@@ -24,18 +24,19 @@ static INTIDS: Intids = Intids {
     uart: AtomicU32::new(0),
 };
 
-/// Learns the numbers; returns the PPIs that every pCPU enables.
+/// Learns the numbers; returns the PPIs that every pCPU enables, EL2's own timer first.
 pub fn init(machine: &Machine<'_>) -> [u32; 3] {
     let (timer, gic) = (machine.timer, &machine.gic);
     INTIDS.virtual_timer.store(timer.virt, Ordering::Relaxed);
     INTIDS.hypervisor_timer.store(timer.hypervisor, Ordering::Relaxed);
     INTIDS.maintenance.store(gic.maintenance, Ordering::Relaxed);
     INTIDS.uart.store(machine.console.intid, Ordering::Relaxed);
-    [timer.virt, timer.hypervisor, gic.maintenance]
+    [timer.hypervisor, timer.virt, gic.maintenance]
 }
 
 /// Takes the interrupt that is pending, if one is; says whether the guest, if there is one, goes on.
-/// Of several the next comes at once, when the guest is entered or the pCPU sleeps.
+/// Of several the one of the highest priority (platform/gic.rs); the next comes at once, when the
+/// guest is entered or the pCPU sleeps.
 #[inline(never)]
 pub fn take(guest: Option<&mut Guest>) -> Next {
     let Some(intid) = gic::acknowledge() else { return Next::Resume };

@@ -22,8 +22,12 @@ use crate::memory::{Pa, Va};
 pub const KICK: u32 = 0;
 /// From here on an acknowledge read found nothing (1020–1023).
 const SPECIAL: u32 = 1020;
-/// Priority of every interrupt that EL2 takes: one level, no preemption.
+/// Priority of what guests can bring about: kicks, their timers, maintenance of list registers.
 const PRIORITY: u32 = 0xa0;
+/// And of EL2's own timer and the UART, which come before these: an exit takes one interrupt, and no
+/// guest may keep the end of its slice waiting, or the operator. None preempts another: EL2 runs
+/// with interrupts masked.
+const URGENT: u32 = 0x80;
 
 // Offsets, IHI 0069 12.8 and 12.10.
 const GICD_CTLR: u64 = 0x0000;
@@ -102,7 +106,7 @@ fn write32(at: Va, value: u32) {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NoRedistributor(u64);
 
-/// Where the GIC is, and the PPIs that each pCPU enables.
+/// Where the GIC is, and the PPIs that each pCPU enables, EL2's own timer first.
 struct Gic {
     distributor: Block,
     redistributors: Vec<Block>,
@@ -111,7 +115,8 @@ struct Gic {
 
 static GIC: Once<Gic> = Once::new();
 
-/// Sets up the distributor, every SPI Group 1 and off, and remembers what each pCPU needs.
+/// Sets up the distributor, every SPI Group 1 and off, and remembers what each pCPU needs: among the
+/// PPIs EL2's own timer comes first.
 pub fn init(distributor: Block, redistributors: Vec<Block>, ppis: [u32; 3]) {
     let block = &GIC.call_once(|| Gic { distributor, redistributors, ppis }).distributor;
     // Groups off; affinity routing stays as it is (clearing it is UNPREDICTABLE).
@@ -123,7 +128,7 @@ pub fn init(distributor: Block, redistributors: Vec<Block>, ppis: [u32; 3]) {
         block.write_secure(GICD_IGROUPR + 4 * word, !0);
     }
     for word in 8..words * 8 {
-        block.write(GICD_IPRIORITYR + 4 * word, PRIORITY * 0x0101_0101);
+        block.write(GICD_IPRIORITYR + 4 * word, URGENT * 0x0101_0101);
     }
     // In the secure view of a GIC with security, Group 1 Non-secure is enabled by the alias too.
     block.write_secure(GICD_CTLR, 1 << 4 | 1 << 5 | 1 << 1);
@@ -144,8 +149,11 @@ pub fn init_cpu() -> Result<(), NoRedistributor> {
     block.write(GICR_ICENABLER0, !0);
     block.write(GICR_ICACTIVER0, !0);
     block.write_secure(GICR_IGROUPR0, !0);
+    let own = gic.ppis[0] & 31;
     for word in 0..8 {
-        block.write(GICR_IPRIORITYR + 4 * word, PRIORITY * 0x0101_0101);
+        let change = if own / 4 == word { (PRIORITY ^ URGENT) << (own % 4 * 8) } else { 0 };
+        let priorities = (PRIORITY * 0x0101_0101) ^ change;
+        block.write(GICR_IPRIORITYR + 4 * u64::from(word), priorities);
     }
     let enabled = gic.ppis.iter().fold(1 << KICK, |bits, ppi| bits | 1u32 << (ppi & 31));
     block.write(GICR_ISENABLER0, enabled);

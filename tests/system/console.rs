@@ -1,5 +1,7 @@
 //! The console: whole lines, each behind its VM's name, and a keyboard that goes to one VM.
 
+use std::time::Duration;
+
 use crate::harness::{Case, Config, Cpu, Test, Verdict, Vm};
 
 /// What moves the keyboard, before a digit or `?`.
@@ -8,6 +10,22 @@ const ESCAPE: &str = "\u{1d}";
 /// The tests of this area.
 pub fn tests() -> Vec<Test> {
     vec![
+        Test::new("console/storm", |config| {
+            // A guest whose timer is due whenever it is entered, so that it does nothing else, keeps
+            // nobody from the keyboard, nor what waits from the terminal.
+            let storm = Vm::new("storm").kernel("spin").bootargs("timer");
+            let mut talk = Case::new(config).attended().timeout(30).vm(storm).start()?;
+            talk.expect("INFO: console: ")?;
+            talk.listen(Duration::from_millis(300));
+            for _ in 0..3 {
+                talk.say(&format!("{ESCAPE}?"))?;
+                talk.expect("console: VM 0 storm has the keyboard")?;
+            }
+            talk.say(&format!("{ESCAPE}p"))?;
+            talk.expect("INFO: storm: paused")?;
+            Ok(())
+        })
+        .smp(&[1, 2]),
         Test::new("console/keyboard", |config| {
             let shell = |name| Vm::new(name).kernel("benos").cpus(1);
             let mut talk =

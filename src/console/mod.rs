@@ -34,7 +34,8 @@ pub const COMMAND: u8 = 0x1d;
 
 /// The keys behind it.
 const HELP: &[u8] = b"INFO: console: Ctrl-] and: a digit moves the keyboard, p pauses or resumes \
-    its VM, s starts it when it is off, r begins or ends its raw view, ? lists keys and VMs, Ctrl-] sends one";
+    its VM, s starts it when it is off, r begins or ends its raw view, ? lists keys and VMs, Ctrl-] \
+    sends one";
 
 /// What became of a byte from the keyboard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

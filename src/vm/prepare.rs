@@ -100,9 +100,7 @@ impl Vm {
     }
 
     fn load_slice(&self, frames: Frames<Clean>, part: usize, done: usize) -> Preparation {
-        let Some((ipa, bytes)) = self.part(part) else {
-            return Preparation::Done(frames);
-        };
+        let Some((ipa, bytes)) = self.part(part) else { return Preparation::Done(frames) };
         let rest = bytes.get(done..).unwrap_or(&[]);
         let pa = self.pa(ipa.wrapping_add(done as u64));
         let step = pa.map_or(rest.len() as u64, |(pa, _)| guest::write(pa, rest));

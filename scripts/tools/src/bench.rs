@@ -88,6 +88,12 @@ fn measure() -> Result<Figures> {
     Ok(figures)
 }
 
+/// The operations that there are figures of.
+pub fn operations() -> Result<Vec<String>> {
+    let figures = read(&committed())?;
+    Ok(figures.into_values().next().unwrap_or_default().into_keys().collect())
+}
+
 /// The description with which an operation is measured, and what the guest calls it.
 pub fn found_in(operation: &str) -> (&'static str, &str) {
     let renamed = |(description, renamed): &(&'static str, Option<(&'static str, &str)>)| {

@@ -31,6 +31,11 @@ type Counts = BTreeMap<u64, u64>;
 
 /// Measures `operation`, and prints a line for each function.
 pub fn print(operation: &str) -> Result<()> {
+    let known = bench::operations()?;
+    if !known.iter().any(|name| name == operation) {
+        let known = known.join(", ");
+        return Err(Error::Usage(format!("OP={operation}: one of these was wanted: {known}")));
+    }
     build::guests()?;
     let built = build::publish(&build::hypervisor(Profile::Release)?)?;
     let plugin = build::counter()?;

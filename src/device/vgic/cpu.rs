@@ -67,9 +67,7 @@ impl Cpu {
         if self.attention != 0 || bank.allowed & bit == 0 {
             return false;
         }
-        let Some(slot) = self.room(bank, index, ci) else {
-            return false;
-        };
+        let Some(slot) = self.room(bank, index, ci) else { return false };
         if bank.in_lr & bit == 0 {
             bank.in_lr |= bit;
             bank.slot[index] = slot as u8;

@@ -36,9 +36,7 @@ impl Vgic {
     #[inline]
     pub fn put<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
         let effects = self.absorb(vcpu, ci);
-        let Some(cpu) = self.cpus.get_mut(vcpu) else {
-            return effects;
-        };
+        let Some(cpu) = self.cpus.get_mut(vcpu) else { return effects };
         if cpu.timer != 0 {
             ci.set_physical_active(lr::pintid(cpu.timer), false);
         }
@@ -93,9 +91,7 @@ impl Vgic {
     #[inline]
     fn place_due<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> bool {
         let (any, vcpus) = (self.any, self.cpus.len());
-        let Some(cpu) = self.cpus.get_mut(vcpu) else {
-            return true;
-        };
+        let Some(cpu) = self.cpus.get_mut(vcpu) else { return true };
         if cpu.attention & URGENT == 0 {
             return true;
         }
@@ -113,9 +109,7 @@ impl Vgic {
             if n != 0 && (bank.in_lr & due != 0 || bank.target(index, any) != vcpu) {
                 return false;
             }
-            let Some(slot) = cpu.room(bank, index, ci) else {
-                return false;
-            };
+            let Some(slot) = cpu.room(bank, index, ci) else { return false };
             bank.holder[index] = vcpu as u8;
             cpu.occupy(bank, slot, (32 * n + index) as u32, false, ci);
         }
@@ -132,9 +126,7 @@ impl Vgic {
     /// Whether a lowered line has to be taken out of a list register: not if the guest has
     /// acknowledged the interrupt already, as it has where its handler made the line go down.
     fn is_retracted<C: CpuInterface>(&mut self, vcpu: usize, ci: &C) -> bool {
-        let Some(cpu) = self.cpus.get_mut(vcpu) else {
-            return false;
-        };
+        let Some(cpu) = self.cpus.get_mut(vcpu) else { return false };
         if cpu.attention & LOWERED == 0 {
             return false;
         }
@@ -184,9 +176,7 @@ impl Vgic {
     /// Takes everything back from the list registers, EOIcount included.
     #[inline]
     pub(super) fn absorb<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
-        let Some(cpu) = self.cpus.get_mut(vcpu) else {
-            return Effects::NONE;
-        };
+        let Some(cpu) = self.cpus.get_mut(vcpu) else { return Effects::NONE };
         cpu.awaited_by = 0;
         if cpu.used == 0 && cpu.hcr & lr::HCR_LRENPIE == 0 {
             return Effects::NONE;
@@ -206,9 +196,7 @@ impl Vgic {
     /// active by ISACTIVER comes behind: it may have restored the active priorities, too.
     fn count_eois<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
         let mut effects = Effects::NONE;
-        let Some(cpu) = self.cpus.get_mut(vcpu) else {
-            return effects;
-        };
+        let Some(cpu) = self.cpus.get_mut(vcpu) else { return effects };
         if cpu.hcr & lr::HCR_LRENPIE == 0 {
             return effects;
         }
@@ -278,9 +266,7 @@ impl Vgic {
             }
         }
         let hcr = self.hcr() | maintenance(left.0, left.1, vmcr);
-        let Some(cpu) = self.cpus.get_mut(vcpu) else {
-            return;
-        };
+        let Some(cpu) = self.cpus.get_mut(vcpu) else { return };
         let left_over = if left.0 || left.1 { banks } else { 0 };
         cpu.attention = u64::from(left_over) << WAITING;
         if hcr != cpu.hcr {
@@ -299,9 +285,7 @@ impl Vgic {
         mut active: impl FnMut(u32),
     ) {
         let first = 32 * n as u32;
-        let Some(bank) = self.banks.get(self.at(vcpu, first)) else {
-            return;
-        };
+        let Some(bank) = self.banks.get(self.at(vcpu, first)) else { return };
         Bits(bank.deliverable())
             .filter(|&i| bank.target(i, self.any) == vcpu)
             .for_each(|i| pending(bank.key(first, i, false)));

@@ -207,9 +207,7 @@ impl Vgic {
     #[inline]
     pub fn set_level(&mut self, vcpu: usize, intid: u32, high: bool) -> Effects {
         let (at, bit) = (self.at(vcpu, intid), 1 << (intid & 31));
-        let Some(bank) = self.banks.get_mut(at) else {
-            return Effects::NONE;
-        };
+        let Some(bank) = self.banks.get_mut(at) else { return Effects::NONE };
         if (bank.level & bit != 0) == high || intid < FIRST_PPI || vcpu >= self.cpus.len() {
             return Effects::NONE;
         }
@@ -289,9 +287,7 @@ impl Vgic {
     /// registers `ci`: pending, enabled, and neither masked by ICC_PMR_EL1 nor by a disabled
     /// group. PSTATE.I and F do not matter to a WFI.
     pub fn has_deliverable<C: CpuInterface>(&self, vcpu: usize, ci: &C) -> bool {
-        let Some(cpu) = self.cpus.get(vcpu) else {
-            return false;
-        };
+        let Some(cpu) = self.cpus.get(vcpu) else { return false };
         let vmcr = ci.vmcr();
         let signalled = Bits(cpu.used).any(|slot| {
             let value = ci.lr(slot);

@@ -140,9 +140,7 @@ impl Vgic {
         size: u32,
         ci: &C,
     ) -> u64 {
-        let Some(bank) = self.banks.get(at) else {
-            return 0;
-        };
+        let Some(bank) = self.banks.get(at) else { return 0 };
         match register {
             Register::Bits(IGROUPR) => bank.group.into(),
             Register::Bits(ISENABLER | ICENABLER) => bank.enabled.into(),
@@ -281,9 +279,7 @@ impl Vgic {
         bits: u32,
         ci: &mut C,
     ) -> Effects {
-        let Some(bank) = self.banks.get(at) else {
-            return Effects::NONE;
-        };
+        let Some(bank) = self.banks.get(at) else { return Effects::NONE };
         let changed = match register {
             IGROUPR => bits ^ bank.group,
             ISENABLER => bits & !bank.enabled,
@@ -349,9 +345,7 @@ impl Vgic {
         ci: &mut C,
     ) -> Effects {
         let (register, at, index, shift) = place;
-        let Some(bank) = self.banks.get(at) else {
-            return Effects::NONE;
-        };
+        let Some(bank) = self.banks.get(at) else { return Effects::NONE };
         match register {
             Register::Icfgr => {
                 // The upper bit of each pair.

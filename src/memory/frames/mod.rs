@@ -197,12 +197,12 @@ impl FrameAllocator {
         // A heap sort, the one of the library's that neither allocates nor can panic.
         self.holes = BinaryHeap::from(core::mem::take(&mut self.holes)).into_sorted_vec();
         self.holes.dedup_by(|next, last| {
-            let gap = next.pa.get().checked_sub(last.end());
-            if gap.is_none_or(|gap| gap == 0) {
+            let joined = next.pa.get() <= last.end();
+            if joined {
                 let end = last.end().max(next.end());
                 last.frames = end.saturating_sub(last.pa.get()) / BLOCK_SIZE;
             }
-            gap.is_none_or(|gap| gap == 0)
+            joined
         });
     }
 

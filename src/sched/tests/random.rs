@@ -175,9 +175,7 @@ impl World {
     }
 
     fn put(&mut self, pcpu: usize, reason: u8) {
-        let Some(id) = self.running(pcpu) else {
-            return;
-        };
+        let Some(id) = self.running(pcpu) else { return };
         let reason = match reason {
             0 => Reason::Yield,
             1 => Reason::Preempted,
@@ -202,9 +200,7 @@ impl World {
     }
 
     fn rest(&mut self, pcpu: usize) {
-        let Some(id) = self.running(pcpu).filter(|_| self.resting & 1 << pcpu == 0) else {
-            return;
-        };
+        let Some(id) = self.running(pcpu).filter(|_| self.resting & 1 << pcpu == 0) else { return };
         self.charge(pcpu, id);
         self.tokens.retain(|&token| token != id);
         if self.queue.rest(pcpu, id, self.now).unwrap() {
@@ -217,9 +213,7 @@ impl World {
     }
 
     fn rouse(&mut self, pcpu: usize) {
-        let Some(id) = self.running(pcpu).filter(|_| self.resting & 1 << pcpu != 0) else {
-            return;
-        };
+        let Some(id) = self.running(pcpu).filter(|_| self.resting & 1 << pcpu != 0) else { return };
         self.resting &= !(1 << pcpu);
         self.since[pcpu] = self.now;
         self.queue.rouse(pcpu, id, self.now).unwrap();

@@ -71,9 +71,7 @@ impl Hardware {
     /// ICC_EOIR0/1_EL1 of the interrupt that runs. It is deactivated if the list register has
     /// the priority that is dropped.
     pub fn end(&mut self, intid: u32) {
-        let Some(dropped) = self.running.pop() else {
-            return;
-        };
+        let Some(dropped) = self.running.pop() else { return };
         let same = |&v: &u64| v & LR_ACTIVE != 0 && lr::intid(v) == intid;
         let other = |&v: &u64| lr::priority(v) != dropped;
         if !self.eoi_mode() && !self.lrs.iter().filter(|v| same(v)).any(other) {

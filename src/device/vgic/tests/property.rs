@@ -221,9 +221,7 @@ impl World {
             list.map(move |(at, &intid)| (w, at, intid))
         });
         let all: Vec<_> = all.filter(|&(w, _, intid)| w == v || intid >= 32).collect();
-        let Some(&(w, at, intid)) = all.get(which % all.len().max(1)) else {
-            return Effects::NONE;
-        };
+        let Some(&(w, at, intid)) = all.get(which % all.len().max(1)) else { return Effects::NONE };
         self.guests[w].dropped.remove(at);
         let mut effects = Effects::NONE;
         if self.pcpus[v].dir(intid) {

@@ -12,12 +12,12 @@
 //! that the bare board shows 1 for each. A line for each:
 //!
 //! ```text
-//! BENCH <operation> mode=… min=… p99=… max=… mean=…
+//! BENCH <operation> samples=… min=… mode=… p99=… max=… mean=…
 //! ```
 //!
 //! all in instructions, but the mean in hundredths of one. `n=N` (default 10,000): how often.
 //! `only=<operation>`: that one alone. Run beside another busy guest on the same CPU the operation
-//! `wfi-timer` is a switch between VMs.
+//! `wfi-timer` has two switches between VMs in it: to the busy one, and back when the timer is due.
 
 use core::arch::{asm, global_asm};
 use guest_rt::{arch, boot, gic, head, mrs, msr, println, psci, timer, uart, vectors};
@@ -216,9 +216,9 @@ fn report(name: &str, measure: fn() -> u64, n: usize) {
     }
     samples.sort_unstable();
     println!(
-        "BENCH {name} mode={} min={} p99={} max={} mean={}",
-        mode(samples),
+        "BENCH {name} samples={n} min={} mode={} p99={} max={} mean={}",
         samples[0],
+        mode(samples),
         samples[n * 99 / 100],
         samples[n - 1],
         sum * 100 / n as u64

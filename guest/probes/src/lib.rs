@@ -35,6 +35,7 @@
 //! | [`count`] | how much of a CPU one gets | `ms=` `at=` `cpus=` |
 //! | [`spin`], [`idle`] | neighbours, noisy and quiet | `ms=`, see there |
 //! | [`bench`] | the price of each primitive | `n=` `only=` |
+//! | [`ipi`], [`turns`] | the price of what takes two CPUs or machines | `n=` `wfi`; `ms=` `fp` |
 #![cfg(target_os = "none")]
 #![no_std]
 
@@ -54,6 +55,7 @@ pub mod hvc;
 pub mod iabort;
 pub mod idle;
 pub mod illegal;
+pub mod ipi;
 pub mod irq;
 pub mod isv0;
 mod isv1;
@@ -77,6 +79,7 @@ pub mod state;
 pub mod svc;
 pub mod sysreg;
 pub mod timer;
+pub mod turns;
 pub mod uneoi;
 pub mod user;
 pub mod wfi;

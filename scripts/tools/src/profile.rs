@@ -5,29 +5,20 @@
 //! that both runs are the same but for the second half: their difference is the operation's alone.
 
 use crate::{
-    Error, Result, bench,
-    build::{self, Profile},
+    Error, Result,
+    bench::{
+        self,
+        counter::{Counter, Outcome, Profile, Wanted},
+        outside::Run,
+    },
+    build::{self, Built},
     panics::code::Program,
-    root,
-    session::Session,
-    var,
+    root, var,
 };
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
-/// Time for one run.
-const LIMIT: Duration = Duration::from_secs(300);
-/// How often the operation is done in the first run.
+/// How often an operation is done in the first run, where the guest can be told so.
 const TIMES: u64 = 1000;
-/// Where EL2's image is (src/el2/layout.rs).
-const IMAGE: u64 = 0xff80_0000_0000;
-
-/// How often each instruction was executed, by its offset in the image.
-type Counts = BTreeMap<u64, u64>;
 
 /// Measures `operation`, and prints a line for each function.
 pub fn print(operation: &str) -> Result<()> {
@@ -36,62 +27,66 @@ pub fn print(operation: &str) -> Result<()> {
         let known = known.join(", ");
         return Err(Error::Usage(format!("OP={operation}: one of these was wanted: {known}")));
     }
-    build::guests()?;
-    let built = build::publish(&build::hypervisor(Profile::Release)?)?;
-    let plugin = build::counter()?;
+    let built = bench::built()?;
+    let counter = Counter::new()?;
     let cpu = var("CPU").unwrap_or_else(|| "cortex-a72".into());
-    let (description, name) = bench::found_in(operation);
-    let blob = build::description(&root().join(description))?;
-    let run = |times: u64| -> Result<Counts> {
-        let file = root().join(format!("target/profile-{times}"));
-        let mut machine = bench::machine(&built.image, &blob, &cpu);
-        machine.append.push(format!("bench.bootargs=\"only={name} n={times}\""));
-        let argument = format!("{},profile={}", plugin.display(), file.display());
-        machine.extra.extend(["-plugin".into(), argument]);
-        let mut session = Session::held(&mut machine.command())?;
-        // To the machine's own end: what comes after the benchmark is then the same in both runs.
-        let beside_another = session.wait_for("BENCH end", 0, Instant::now() + LIMIT).is_some()
-            && session.wait_for("machine off", 0, Instant::now() + LIMIT / 60).is_none();
-        if beside_another {
-            session.stop();
+    let measure = |factor: u64| match Run::of(operation) {
+        Some(run) => {
+            let outcome = run.boot(&built, &counter, &cpu, factor, true)?;
+            Ok((run.samples(operation, &outcome) as u64, outcome.profile))
         }
-        session.finish(Some(Instant::now() + LIMIT))?;
-        let measured = String::from_utf8_lossy(&session.raw).contains(&format!("BENCH {name} "));
-        if !measured {
-            return Err(Error::Failed {
-                what: format!("measuring `{operation}` on {cpu}"),
-                how: format!("no such line\n{}", String::from_utf8_lossy(&session.raw)),
-            });
-        }
-        read(&file)
+        None => by_guest(operation, &built, &counter, &cpu, factor * TIMES),
     };
-    let (once, twice) = (run(TIMES)?, run(2 * TIMES)?);
-    let functions = by_function(&Program::read(&built.elf)?, &once, &twice);
+    let ((once, less), (twice, more)) = (measure(1)?, measure(2)?);
+    let times = twice.saturating_sub(once).max(1);
+    let functions = by_function(&Program::read(&built.elf)?, &less, &more, times);
     let total: f64 = functions.iter().map(|(_, count)| count).sum();
-    println!("{operation} on {cpu}: {total:.1} instructions of EL2 each time");
+    let names = Run::of(operation).map_or(operation.into(), Run::names);
+    println!("{names} on {cpu}: {total:.1} instructions of EL2 each time");
     for (name, count) in functions.iter().filter(|(_, count)| *count >= 0.1) {
         println!("{count:>9.1} {:>5.1} %  {name}", 100.0 * count / total);
     }
     Ok(())
 }
 
-/// The lines of a profile.
-fn read(file: &Path) -> Result<Counts> {
-    let text = fs::read_to_string(file).map_err(Error::file(file))?;
-    let number = |line: &str| {
-        let (offset, count) = line.split_once(' ')?;
-        Some((offset.parse().ok()?, count.parse().ok()?))
-    };
-    Ok(text.lines().filter_map(number).collect())
+/// Has the guest `bench` do the operation so often; returns how often that was, and the profile.
+fn by_guest(
+    operation: &str,
+    built: &Built,
+    counter: &Counter,
+    cpu: &str,
+    times: u64,
+) -> Result<(u64, Profile)> {
+    let (description, name) = bench::found_in(operation);
+    let blob = build::description(&root().join(description))?;
+    let mut machine = bench::machine(&built.image, &blob, cpu);
+    machine.append.push(format!("bench.bootargs=\"only={name} n={times}\""));
+    // To the machine's own end, if it has one: what comes after the benchmark is then the same in
+    // both runs.
+    let wanted = Wanted { profile: true, ..Wanted::default() };
+    let Outcome { profile, console, .. } = counter.run(machine, &wanted, "BENCH end")?;
+    if !console.contains(&format!("BENCH {name} ")) {
+        return Err(Error::Failed {
+            what: format!("measuring `{operation}` on {cpu}"),
+            how: format!("no such line\n{console}"),
+        });
+    }
+    Ok((times, profile))
 }
 
-/// By how much the second run executed more of each function, for each time, the dearest first.
-fn by_function(program: &Program, once: &Counts, twice: &Counts) -> Vec<(String, f64)> {
+/// By how much the second run executed more of each function, for each of so many times, the
+/// dearest first.
+fn by_function(
+    program: &Program,
+    less: &Profile,
+    more: &Profile,
+    times: u64,
+) -> Vec<(String, f64)> {
     let mut functions: BTreeMap<&str, f64> = BTreeMap::new();
-    for (offset, count) in twice {
-        let more = *count as f64 - once.get(offset).copied().unwrap_or(0) as f64;
-        let name = program.name_at(IMAGE + offset).unwrap_or("(no function)");
-        *functions.entry(name).or_default() += more / TIMES as f64;
+    for (offset, count) in more {
+        let difference = *count as f64 - less.get(offset).copied().unwrap_or(0) as f64;
+        let name = program.name_at(bench::IMAGE + offset).unwrap_or("(no function)");
+        *functions.entry(name).or_default() += difference / times as f64;
     }
     let mut functions: Vec<_> =
         functions.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();

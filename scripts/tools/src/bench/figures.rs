@@ -29,6 +29,20 @@ pub type Operations = BTreeMap<String, Figure>;
 pub type Figures = BTreeMap<String, Operations>;
 
 impl Figure {
+    /// Of samples, in any order. `None` of none.
+    pub fn of(samples: impl IntoIterator<Item = u64>) -> Option<Self> {
+        let mut samples: Vec<u64> = samples.into_iter().collect();
+        samples.sort_unstable();
+        let most_frequent = samples.chunk_by(|a, b| a == b).max_by_key(|run| run.len())?;
+        Some(Self {
+            samples: samples.len() as u64,
+            min: *samples.first()?,
+            mode: *most_frequent.first()?,
+            p99: *samples.get(samples.len() * 99 / 100)?,
+            max: *samples.last()?,
+        })
+    }
+
     /// By the names of its fields; `None` if one is missing.
     pub fn by(number: impl Fn(&str) -> Option<u64>) -> Option<Self> {
         Some(Self {
@@ -110,5 +124,13 @@ mod tests {
         assert!(worse(&figures(1030), &figures(1000)).is_empty());
         assert_eq!(worse(&figures(1031), &figures(1000)).len(), 1);
         assert_eq!(worse(&Figures::new(), &figures(100)).len(), 1);
+    }
+
+    #[test]
+    fn samples_come_in_any_order() {
+        let hundred = (0..100).map(|n| if n % 2 == 0 { 7 } else { n }).chain([500]);
+        let wanted = Figure { samples: 101, min: 1, mode: 7, p99: 99, max: 500 };
+        assert_eq!(Figure::of(hundred), Some(wanted));
+        assert_eq!(Figure::of([]), None);
     }
 }

@@ -1,18 +1,23 @@
 //! `make bench`: what each operation costs, in instructions, and what it costs elsewhere.
 //!
 //! Seconds mean little on a shared machine; instructions are exact. Under `-icount shift=0` QEMU's
-//! virtual time advances one nanosecond an instruction and a run is the same every time.
+//! virtual time advances one nanosecond an instruction and a run is the same every time. What a
+//! guest can measure it measures itself ([`clock`]); the rest is counted from outside ([`outside`]).
 
 mod clock;
+pub mod counter;
 mod figures;
+pub mod outside;
 mod table;
 
 use crate::{
-    Result,
+    Error, Result,
     build::{self, Built, Profile},
+    panics::code::Program,
     qemu::Machine,
     root,
 };
+use counter::Counter;
 use figures::Figures;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +31,7 @@ fn committed() -> PathBuf {
 }
 
 /// The guests, and the hypervisor as it ships.
-fn built() -> Result<Built> {
+pub fn built() -> Result<Built> {
     build::guests()?;
     build::publish(&build::hypervisor(Profile::Release)?)
 }
@@ -34,13 +39,27 @@ fn built() -> Result<Built> {
 /// Measures, and writes `target/bench.json`.
 fn measure() -> Result<Figures> {
     let built = built()?;
+    let counter = Counter::new()?;
     let mut figures = Figures::new();
     for (name, model) in CPUS {
         let of_model = figures.entry(name.into()).or_default();
         of_model.extend(clock::measure(&built, model)?);
+        of_model.extend(outside::measure(&built, &counter, model)?);
     }
     figures::write(&figures, &root().join("target/bench.json"))?;
     Ok(figures)
+}
+
+/// Where EL2's image is (src/el2/layout.rs).
+pub const IMAGE: u64 = 0xff80_0000_0000;
+
+/// Where a symbol of EL2 is, as an offset in its image.
+fn offset(program: &Program, symbol: &str) -> Result<u64> {
+    let found = program.named(symbol).first().map(|&index| program.functions[index].start());
+    found.and_then(|address| address.checked_sub(IMAGE)).ok_or_else(|| Error::Failed {
+        what: "looking for a symbol in target/mezzanine.elf".into(),
+        how: format!("found none called `{symbol}`"),
+    })
 }
 
 /// The operations that there are figures of.
@@ -55,6 +74,7 @@ pub fn machine(image: &Path, blob: &Path, model: &str) -> Machine {
     machine.properties.push("dtb-randomness=off".into());
     machine.cpu = model.into();
     machine.smp = 1;
+    machine.one_core = true;
     machine.initrd = Some(blob.into());
     machine.extra =
         ["-icount", "shift=0,sleep=off", "-rtc", "clock=vm", "-seed", "1"].map(String::from).into();

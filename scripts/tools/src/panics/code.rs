@@ -23,6 +23,13 @@ pub struct Function {
     tables: BTreeSet<u64>,
 }
 
+impl Function {
+    /// The address of its first instruction.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+}
+
 /// A linked program.
 #[derive(Debug)]
 pub struct Program {

@@ -1,0 +1,52 @@
+//! Machines and CPUs that take turns on one CPU, for whoever counts instructions from outside. Each
+//! CPU of this guest computes for `ms=N` (default 1000), and never traps by itself but for its first
+//! use of FP after each switch, where `fp` stands in the boot arguments: then it uses a register of
+//! it all the time. A hint that is a NOP marks the moments: 64 at the beginning, 65 at the end.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use guest_rt::{arch, boot, head, msr, println, smp, timer};
+
+/// Milliseconds before the beginning, in which the consoles come to rest.
+const REST: u64 = 200;
+/// CPUs at their end.
+static FINISHED: AtomicUsize = AtomicUsize::new(0);
+
+/// The probe.
+pub fn run() {
+    head::init();
+    println!("TURNS begin");
+    let cpus = boot::cpus();
+    for cpu in 1..cpus {
+        smp::start(cpu, turns);
+    }
+    turns(0);
+    while FINISHED.load(SeqCst) < cpus {
+        arch::spin();
+    }
+    println!("TURNS end");
+}
+
+fn turns(_: usize) {
+    let fp = boot::has("fp");
+    if fp {
+        msr!(CPACR_EL1, 3 << 20); // FPEN: nothing traps to EL1
+        arch::isb();
+    }
+    let begin = timer::now() + timer::ms(REST);
+    let end = begin + timer::ms(boot::number("ms").unwrap_or(1000));
+    while timer::now() < begin {
+        arch::spin();
+    }
+    // SAFETY: a hint.
+    unsafe { asm!("hint #64") };
+    while timer::now() < end {
+        if fp {
+            // SAFETY: the compiler uses no FP registers here: the target has none.
+            unsafe { asm!(".arch_extension fp", "fmov d0, #1.0", options(nomem, nostack)) };
+        }
+    }
+    // SAFETY: a hint.
+    unsafe { asm!("hint #65") };
+    FINISHED.fetch_add(1, SeqCst);
+}

@@ -167,7 +167,7 @@ fn wfi_timer() -> u64 {
 /// An operation's name and one measurement of it.
 type Operation = (&'static str, fn() -> u64);
 
-const OPERATIONS: [Operation; 13] = [
+const OPERATIONS: [Operation; 14] = [
     ("nothing", || instruction!("", 0_u64, 0_u64)),
     ("hvc-version", || instruction!("hvc #0", 0x8400_0000_u64, 0_u64)),
     ("hvc-unknown", || instruction!("hvc #0", 0x8600_ff00_u64, 0_u64)),
@@ -178,6 +178,7 @@ const OPERATIONS: [Operation; 13] = [
     ("gicd-isenabler", || instruction!("str wzr, [x1]", 0_u64, gic::GICD + gic::ISENABLER + 4)),
     ("gicd-ldp", || instruction!("ldp w9, w10, [x1]", 0_u64, gic::GICD)),
     ("pl011-fr", || instruction!("ldr w9, [x1]", 0_u64, uart::FR)),
+    ("pl011-tx", || instruction!("str w0, [x1]", u64::from(b'.'), uart::DR)),
     ("sgi-self", sgi),
     ("timer-due", timer_due),
     ("wfi-timer", wfi_timer),

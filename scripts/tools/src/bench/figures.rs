@@ -1,5 +1,6 @@
 //! What was measured: kept as JSON, and compared with what was measured before.
 
+use super::size::Bytes;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fs, path::Path};
@@ -60,32 +61,52 @@ impl Figure {
     }
 }
 
-/// Writes the figures as JSON.
-pub fn write(figures: &Figures, file: &Path) -> Result<()> {
-    let mut object = Map::new();
-    for (cpu, operations) in figures {
-        let operations = operations.iter().map(|(name, one)| (name.clone(), one.json()));
-        object.insert(cpu.clone(), Value::Object(operations.collect()));
-    }
-    let text = serde_json::to_string_pretty(&Value::Object(object)).unwrap_or_default();
-    fs::write(file, text + "\n").map_err(Error::file(file))
+/// All that was measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The cost of operations.
+    pub instructions: Figures,
+    /// The sizes of things.
+    pub bytes: Bytes,
 }
 
-/// Reads them back.
-pub fn read(file: &Path) -> Result<Figures> {
-    let wrong = |why: String| Error::File { path: file.into(), why };
-    let text = fs::read_to_string(file).map_err(Error::file(file))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let mut figures = Figures::new();
-    for (cpu, operations) in value.as_object().into_iter().flatten() {
-        for (name, one) in operations.as_object().into_iter().flatten() {
-            let figure = Figure::by(|key| one[key].as_u64()).ok_or_else(|| {
-                wrong(format!("{cpu}, {name}: found {one}, wanted samples, min, mode, p99, max"))
-            })?;
-            figures.entry(cpu.clone()).or_default().insert(name.clone(), figure);
+impl Report {
+    /// Writes it as JSON.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        let mut instructions = Map::new();
+        for (cpu, operations) in &self.instructions {
+            let operations = operations.iter().map(|(name, one)| (name.clone(), one.json()));
+            instructions.insert(cpu.clone(), Value::Object(operations.collect()));
         }
+        let value = json!({ "instructions": instructions, "bytes": self.bytes });
+        let text = serde_json::to_string_pretty(&value).unwrap_or_default();
+        fs::write(file, text + "\n").map_err(Error::file(file))
     }
-    Ok(figures)
+
+    /// Reads it back.
+    pub fn read(file: &Path) -> Result<Self> {
+        let wrong = |why: String| Error::File { path: file.into(), why };
+        let text = fs::read_to_string(file).map_err(Error::file(file))?;
+        let value: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let mut report = Self::default();
+        for (cpu, operations) in value["instructions"].as_object().into_iter().flatten() {
+            for (name, one) in operations.as_object().into_iter().flatten() {
+                let figure = Figure::by(|key| one[key].as_u64()).ok_or_else(|| {
+                    wrong(format!(
+                        "{cpu}, {name}: found {one}, wanted samples, min, mode, p99 and max"
+                    ))
+                })?;
+                report.instructions.entry(cpu.clone()).or_default().insert(name.clone(), figure);
+            }
+        }
+        for (what, count) in value["bytes"].as_object().into_iter().flatten() {
+            let count = count.as_u64();
+            let count = count
+                .ok_or_else(|| wrong(format!("bytes, {what}: found none, wanted a number")))?;
+            report.bytes.insert(what.clone(), count);
+        }
+        Ok(report)
+    }
 }
 
 /// What grew by more than is tolerated, or is gone: one line each.

@@ -4,10 +4,13 @@
 //! virtual time advances one nanosecond an instruction and a run is the same every time. What a
 //! guest can measure it measures itself ([`clock`]); the rest is counted from outside ([`outside`]).
 
+mod boot;
 mod clock;
 pub mod counter;
+mod describe;
 mod figures;
 pub mod outside;
+mod size;
 mod table;
 
 use crate::{
@@ -18,10 +21,14 @@ use crate::{
     root,
 };
 use counter::Counter;
-use figures::Figures;
+use figures::Report;
 use std::path::{Path, PathBuf};
 
+pub use boot::profile as boot_profile;
 pub use clock::found_in;
+
+/// The name of what comes before all other operations.
+pub const BOOT: &str = "boot";
 
 /// CPU models that are measured: a name for the figures, and QEMU's.
 const CPUS: [(&str, &str); 2] = [("cortex-a72", "cortex-a72"), ("max", "max,pauth-impdef=on")];
@@ -36,18 +43,25 @@ pub fn built() -> Result<Built> {
     build::publish(&build::hypervisor(Profile::Release)?)
 }
 
-/// Measures, and writes `target/bench.json`.
-fn measure() -> Result<Figures> {
+/// Measures, prints, and writes `target/bench.json`.
+fn measure() -> Result<Report> {
     let built = built()?;
     let counter = Counter::new()?;
-    let mut figures = Figures::new();
+    let mut report = Report::default();
     for (name, model) in CPUS {
-        let of_model = figures.entry(name.into()).or_default();
+        let of_model = report.instructions.entry(name.into()).or_default();
         of_model.extend(clock::measure(&built, model)?);
         of_model.extend(outside::measure(&built, &counter, model)?);
     }
-    figures::write(&figures, &root().join("target/bench.json"))?;
-    Ok(figures)
+    let boot = boot::measure(&built, &counter)?;
+    let of_first = report.instructions.entry(CPUS[0].0.into()).or_default();
+    of_first.insert(BOOT.into(), boot.figure);
+    report.bytes = size::measure(&built)?;
+    report.write(&root().join("target/bench.json"))?;
+    table::print(&report.instructions);
+    boot.print();
+    size::print(&report.bytes);
+    Ok(report)
 }
 
 /// Where EL2's image is (src/el2/layout.rs).
@@ -64,8 +78,8 @@ fn offset(program: &Program, symbol: &str) -> Result<u64> {
 
 /// The operations that there are figures of.
 pub fn operations() -> Result<Vec<String>> {
-    let figures = figures::read(&committed())?;
-    Ok(figures.into_values().next().unwrap_or_default().into_keys().collect())
+    let instructions = Report::read(&committed())?.instructions;
+    Ok(instructions.into_values().next().unwrap_or_default().into_keys().collect())
 }
 
 /// One pCPU, with virtual time counted by instructions.
@@ -84,8 +98,7 @@ pub fn machine(image: &Path, blob: &Path, model: &str) -> Machine {
 /// Measures, prints, and compares with the committed figures: nothing may have grown.
 pub fn compare() -> Result<bool> {
     let now = measure()?;
-    table::print(&now);
-    let worse = figures::worse(&now, &figures::read(&committed())?);
+    let worse = figures::worse(&now.instructions, &Report::read(&committed())?.instructions);
     for line in &worse {
         println!("{line}");
     }
@@ -97,7 +110,5 @@ pub fn compare() -> Result<bool> {
 
 /// Measures, prints, and takes the figures for those to compare with.
 pub fn accept() -> Result<()> {
-    let now = measure()?;
-    table::print(&now);
-    figures::write(&now, &committed())
+    measure()?.write(&committed())
 }

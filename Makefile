@@ -17,6 +17,7 @@ export SEED       # of the random guests (1)
 export N          # how many of them (1000)
 export FROM       # the number of the first (0)
 export OP         # `make bench`: the one operation whose cost is shown by function
+export ALL        # `make bench`, if not empty: Linux and the picture (docs/scaling.svg), too
 export EL         # 1 or 2: where `make run-bare` enters the guest
 export TARGET     # the one fuzzer that `make fuzz` runs (all of them)
 export SECONDS    # how long it runs each (60)

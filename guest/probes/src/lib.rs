@@ -33,6 +33,7 @@
 //! | [`paused`] | the counters of a machine that is paused | `wfi` `cycle` |
 //! | [`pong`] | the keyboard | |
 //! | [`count`] | how much of a CPU one gets | `ms=` `at=` `cpus=` |
+//! | [`tree`] | none: prints its device tree | |
 //! | [`spin`], [`idle`] | neighbours, noisy and quiet | `ms=`, see there |
 //! | [`bench`] | the price of each primitive | `n=` `only=` |
 //! | [`ipi`], [`turns`] | the price of what takes two CPUs or machines | `n=` `wfi`; `ms=` `fp` |
@@ -79,6 +80,7 @@ pub mod state;
 pub mod svc;
 pub mod sysreg;
 pub mod timer;
+pub mod tree;
 pub mod turns;
 pub mod uneoi;
 pub mod user;

@@ -1,6 +1,5 @@
 //! What was measured: kept as JSON, and compared with what was measured before.
 
-use super::size::Bytes;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fs, path::Path};
@@ -61,13 +60,18 @@ impl Figure {
     }
 }
 
+/// Numbers by their names.
+pub type Named = BTreeMap<String, u64>;
+
 /// All that was measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The cost of operations.
     pub instructions: Figures,
     /// The sizes of things.
-    pub bytes: Bytes,
+    pub bytes: Named,
+    /// Instructions that Linux takes to /init; empty if that was not measured.
+    pub linux: Named,
 }
 
 impl Report {
@@ -78,7 +82,11 @@ impl Report {
             let operations = operations.iter().map(|(name, one)| (name.clone(), one.json()));
             instructions.insert(cpu.clone(), Value::Object(operations.collect()));
         }
-        let value = json!({ "instructions": instructions, "bytes": self.bytes });
+        let value = json!({
+            "instructions": instructions,
+            "bytes": self.bytes,
+            "linux": self.linux,
+        });
         let text = serde_json::to_string_pretty(&value).unwrap_or_default();
         fs::write(file, text + "\n").map_err(Error::file(file))
     }
@@ -99,12 +107,18 @@ impl Report {
                 report.instructions.entry(cpu.clone()).or_default().insert(name.clone(), figure);
             }
         }
-        for (what, count) in value["bytes"].as_object().into_iter().flatten() {
-            let count = count.as_u64();
-            let count = count
-                .ok_or_else(|| wrong(format!("bytes, {what}: found none, wanted a number")))?;
-            report.bytes.insert(what.clone(), count);
-        }
+        let numbers = |key: &str| -> Result<Named> {
+            let object = value[key].as_object().into_iter().flatten();
+            let number = |(name, one): (&String, &Value)| {
+                let number = one.as_u64().ok_or_else(|| {
+                    wrong(format!("{key}, {name}: found {one}, wanted a whole number"))
+                })?;
+                Ok((name.clone(), number))
+            };
+            object.map(number).collect()
+        };
+        report.bytes = numbers("bytes")?;
+        report.linux = numbers("linux")?;
         Ok(report)
     }
 }

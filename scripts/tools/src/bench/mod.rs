@@ -9,6 +9,7 @@ mod clock;
 pub mod counter;
 mod describe;
 mod figures;
+mod linux;
 pub mod outside;
 mod size;
 mod table;
@@ -18,7 +19,7 @@ use crate::{
     build::{self, Built, Profile},
     panics::code::Program,
     qemu::Machine,
-    root,
+    root, var,
 };
 use counter::Counter;
 use figures::Report;
@@ -57,10 +58,15 @@ fn measure() -> Result<Report> {
     let of_first = report.instructions.entry(CPUS[0].0.into()).or_default();
     of_first.insert(BOOT.into(), boot.figure);
     report.bytes = size::measure(&built)?;
-    report.write(&root().join("target/bench.json"))?;
     table::print(&report.instructions);
     boot.print();
     size::print(&report.bytes);
+    if var("ALL").is_some() {
+        let linux = linux::measure(&built, &counter)?;
+        linux.print();
+        report.linux = linux.figures();
+    }
+    report.write(&root().join("target/bench.json"))?;
     Ok(report)
 }
 
@@ -108,7 +114,12 @@ pub fn compare() -> Result<bool> {
     Ok(worse.is_empty())
 }
 
-/// Measures, prints, and takes the figures for those to compare with.
+/// Measures, prints, and takes the figures for those to compare with; of what was not measured this
+/// time the old ones stay.
 pub fn accept() -> Result<()> {
-    measure()?.write(&committed())
+    let mut now = measure()?;
+    if now.linux.is_empty() {
+        now.linux = Report::read(&committed())?.linux;
+    }
+    now.write(&committed())
 }

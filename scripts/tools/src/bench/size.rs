@@ -1,10 +1,12 @@
 //! Bytes: of the image by sections, and of EL2's heap for each VM and vCPU.
 
-use super::describe::{self, Vm};
+use super::{
+    describe::{self, Vm},
+    figures::Named,
+};
 use crate::{Error, Result, build::Built, session::Session};
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::{
-    collections::BTreeMap,
     fs,
     path::Path,
     time::{Duration, Instant},
@@ -17,11 +19,8 @@ const SECTIONS: [&str; 4] = [".text", ".rodata", ".data", ".bss"];
 const HEAP: u64 = 0xff81_0000_0000;
 const HEAP_SYMBOL: &str = "memory::heap::HEAP";
 
-/// Bytes by what they are for.
-pub type Bytes = BTreeMap<String, u64>;
-
 /// Measures all of it.
-pub fn measure(built: &Built) -> Result<Bytes> {
+pub fn measure(built: &Built) -> Result<Named> {
     let mut bytes = sections(&built.elf)?;
     let image = fs::metadata(&built.image).map_err(Error::file(&built.image))?;
     bytes.insert("image".into(), image.len());
@@ -33,14 +32,14 @@ pub fn measure(built: &Built) -> Result<Bytes> {
 }
 
 /// Prints them in one line each.
-pub fn print(bytes: &Bytes) {
+pub fn print(bytes: &Named) {
     println!("\nbytes (others': Bao 66808 of .text, Xen an image of 983048)");
     for (what, count) in bytes {
         println!("{count:>12}  {what}");
     }
 }
 
-fn sections(elf: &Path) -> Result<Bytes> {
+fn sections(elf: &Path) -> Result<Named> {
     let wrong = |why: String| Error::File { path: elf.into(), why };
     let bytes = fs::read(elf).map_err(Error::file(elf))?;
     let file = object::File::parse(&*bytes).map_err(|error| wrong(error.to_string()))?;

@@ -16,11 +16,13 @@
 //! ```
 //!
 //! all in instructions, but the mean in hundredths of one. `n=N` (default 10,000): how often.
-//! `only=<operation>`: that one alone. Run beside another busy guest on the same CPU the operation
+//! `only=<operation>`: that one alone. `after=MS`: begin so much later, when others sleep; so do all
+//! CPUs but the first. Run beside another busy guest on the same CPU the operation
 //! `wfi-timer` has two switches between VMs in it: to the busy one, and back when the timer is due.
 
+use crate::idle;
 use core::arch::{asm, global_asm};
-use guest_rt::{arch, boot, gic, head, mrs, msr, println, psci, timer, uart, vectors};
+use guest_rt::{arch, boot, gic, head, mrs, msr, println, psci, smp, timer, uart, vectors};
 
 /// The most operations that can be measured in a row.
 const MAX: usize = 10_000;
@@ -193,6 +195,12 @@ pub fn run() {
     gic::enable(timer::VIRTUAL_INTID);
     msr!(VBAR_EL1, (&raw const BENCH_VECTORS) as u64);
     arch::isb();
+    for cpu in 1..boot::cpus() {
+        smp::start(cpu, idle::sleep);
+    }
+    if let Some(ms) = boot::number("after") {
+        rest(ms);
+    }
     let n = boot::number("n").map_or(MAX, |n| n as usize).clamp(1, MAX);
     for (name, measure) in OPERATIONS {
         let wanted = boot::value("only").is_none_or(|only| only == name);
@@ -203,6 +211,16 @@ pub fn run() {
     }
     vectors::install();
     println!("BENCH end cntvct={}", mrs!(CNTVCT_EL0));
+}
+
+/// Sleeps, so that all others get as far as they get.
+fn rest(ms: u64) {
+    let until = timer::now() + timer::ms(ms);
+    timer::arm(until);
+    while timer::now() < until {
+        arch::wfi();
+    }
+    timer::disarm();
 }
 
 fn report(name: &str, measure: fn() -> u64, n: usize) {

@@ -2,13 +2,15 @@
 //! CPU of this guest computes for `ms=N` (default 1000), and never traps by itself but for its first
 //! use of FP after each switch, where `fp` stands in the boot arguments: then it uses a register of
 //! it all the time. A hint that is a NOP marks the moments: 64 at the beginning, 65 at the end.
+//!
+//! `rest=N` (default 200): milliseconds before the beginning, in which all others come to rest.
+//! `busy=N`: only so many CPUs compute; the others sleep.
 
+use crate::idle;
 use core::arch::asm;
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use guest_rt::{arch, boot, head, msr, println, smp, timer};
 
-/// Milliseconds before the beginning, in which the consoles come to rest.
-const REST: u64 = 200;
 /// CPUs at their end.
 static FINISHED: AtomicUsize = AtomicUsize::new(0);
 
@@ -17,11 +19,12 @@ pub fn run() {
     head::init();
     println!("TURNS begin");
     let cpus = boot::cpus();
+    let busy = boot::number("busy").map_or(cpus, |n| n as usize).min(cpus);
     for cpu in 1..cpus {
-        smp::start(cpu, turns);
+        smp::start(cpu, if cpu < busy { turns } else { idle::sleep });
     }
     turns(0);
-    while FINISHED.load(SeqCst) < cpus {
+    while FINISHED.load(SeqCst) < busy {
         arch::spin();
     }
     println!("TURNS end");
@@ -33,7 +36,7 @@ fn turns(_: usize) {
         msr!(CPACR_EL1, 3 << 20); // FPEN: nothing traps to EL1
         arch::isb();
     }
-    let begin = timer::now() + timer::ms(REST);
+    let begin = timer::now() + timer::ms(boot::number("rest").unwrap_or(200));
     let end = begin + timer::ms(boot::number("ms").unwrap_or(1000));
     while timer::now() < begin {
         arch::spin();

@@ -5,12 +5,14 @@
 //! guest can measure it measures itself ([`clock`]); the rest is counted from outside ([`outside`]).
 
 mod boot;
+mod chart;
 mod clock;
 pub mod counter;
 mod describe;
 mod figures;
 mod linux;
 pub mod outside;
+mod scaling;
 mod size;
 mod table;
 
@@ -23,7 +25,10 @@ use crate::{
 };
 use counter::Counter;
 use figures::Report;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 pub use boot::profile as boot_profile;
 pub use clock::found_in;
@@ -65,6 +70,7 @@ fn measure() -> Result<Report> {
         let linux = linux::measure(&built, &counter)?;
         linux.print();
         report.linux = linux.figures();
+        scaling::measure(&built, &counter)?;
     }
     report.write(&root().join("target/bench.json"))?;
     Ok(report)
@@ -120,6 +126,9 @@ pub fn accept() -> Result<()> {
     let mut now = measure()?;
     if now.linux.is_empty() {
         now.linux = Report::read(&committed())?.linux;
+    } else {
+        let picture = root().join("docs/scaling.svg");
+        fs::copy(root().join(scaling::PICTURE), &picture).map_err(Error::file(&picture))?;
     }
     now.write(&committed())
 }

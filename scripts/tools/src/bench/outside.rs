@@ -9,6 +9,7 @@ use crate::{
     Error, Result,
     build::{self, Built},
     panics::code::Program,
+    qemu::Machine,
     root,
 };
 
@@ -22,6 +23,10 @@ const END: u64 = 65;
 /// Vectors by which EL2 is entered from AArch64 below.
 const SYNCHRONOUS: u64 = 0x400;
 const IRQ: u64 = 0x480;
+
+/// A slice is as long as ever in time, and has fewer instructions where each takes longer: so there
+/// are more slices in a run.
+const SHIFT: u32 = 8;
 
 /// What is taken from a log as a sample.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +48,7 @@ pub struct Run {
     /// The word that says how often or how long, and its number.
     times: (&'static str, u64),
     pcpus: u32,
-    /// Nanoseconds of virtual time an instruction, as a power of two. Slices are as long as ever in
-    /// time, so they have fewer instructions where each takes longer.
+    /// Nanoseconds of virtual time an instruction, as a power of two.
     shift: u32,
     operations: &'static [(&'static str, Sample)],
 }
@@ -74,7 +78,7 @@ const RUNS: [Run; 6] = [
         words: "",
         times: ("ms", 10_000),
         pcpus: 1,
-        shift: 8,
+        shift: SHIFT,
         operations: &[("slice-switch", Sample::Visit(IRQ))],
     },
     Run {
@@ -83,7 +87,7 @@ const RUNS: [Run; 6] = [
         words: "fp",
         times: ("ms", 10_000),
         pcpus: 1,
-        shift: 8,
+        shift: SHIFT,
         operations: &[
             ("slice-switch-fp", Sample::Visit(IRQ)),
             ("fp-first", Sample::Visit(SYNCHRONOUS)),
@@ -95,7 +99,7 @@ const RUNS: [Run; 6] = [
         words: "",
         times: ("ms", 10_000),
         pcpus: 1,
-        shift: 8,
+        shift: SHIFT,
         operations: &[("slice-sibling", Sample::Visit(IRQ))],
     },
     Run {
@@ -104,7 +108,7 @@ const RUNS: [Run; 6] = [
         words: "fp",
         times: ("ms", 10_000),
         pcpus: 1,
-        shift: 8,
+        shift: SHIFT,
         operations: &[("slice-sibling-fp", Sample::Visit(IRQ))],
     },
 ];
@@ -152,9 +156,8 @@ impl Run {
         profile: bool,
     ) -> Result<Outcome> {
         let blob = build::description(&root().join(self.description))?;
-        let mut machine = super::machine(&built.image, &blob, model);
+        let mut machine = slowed(super::machine(&built.image, &blob, model), self.shift);
         machine.smp = self.pcpus;
-        machine.extra[1] = format!("shift={},sleep=off", self.shift);
         let (word, number) = self.times;
         for vm in self.vms {
             let arguments = format!("{} {word}={}", self.words, number * factor);
@@ -166,6 +169,26 @@ impl Run {
         let wanted = Wanted { profile, log: true, vectors, ..Wanted::default() };
         counter.run(machine, &wanted, "machine off")
     }
+}
+
+/// The machine, where each instruction takes 2^`shift` nanoseconds of virtual time.
+fn slowed(mut machine: Machine, shift: u32) -> Machine {
+    let usual = machine.extra.iter_mut().find(|word| word.starts_with("shift="));
+    if let Some(word) = usual {
+        *word = format!("shift={shift},sleep=off");
+    }
+    machine
+}
+
+/// A switch at a slice's end on `machine`, where two guests `turns` compute.
+pub fn slice_switch(built: &Built, counter: &Counter, machine: Machine) -> Result<Figure> {
+    let vectors = Some(super::offset(&Program::read(&built.elf)?, "vectors")?);
+    let wanted = Wanted { log: true, vectors, ..Wanted::default() };
+    let outcome = counter.run(slowed(machine, SHIFT), &wanted, "TURNS end")?;
+    Figure::of(Sample::Visit(IRQ).find(&outcome.log)).ok_or_else(|| Error::Failed {
+        what: "measuring a switch at a slice's end".into(),
+        how: format!("found no interrupt while two computed\n{}", outcome.console),
+    })
 }
 
 impl Sample {

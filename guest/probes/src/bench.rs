@@ -17,11 +17,12 @@
 //!
 //! all in instructions, but the mean in hundredths of one. `n=N` (default 10,000): how often.
 //! `only=<operation>`: that one alone. `after=MS`: begin so much later, when others sleep; so do all
-//! CPUs but the first. Run beside another busy guest on the same CPU the operation
+//! CPUs but the first. `later=N` (default 100,000): for how many ticks to sleep. Run beside another busy guest on the same CPU the operation
 //! `wfi-timer` has two switches between VMs in it: to the busy one, and back when the timer is due.
 
 use crate::idle;
 use core::arch::{asm, global_asm};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use guest_rt::{arch, boot, gic, head, mrs, msr, println, psci, smp, timer, uart, vectors};
 
 /// The most operations that can be measured in a row.
@@ -143,7 +144,7 @@ const SGI: u32 = 1;
 /// Ticks ahead at which a timer is set: enough to get to the wait.
 const SOON: u64 = 100;
 /// The same with time to fall asleep in between.
-const LATER: u64 = 1000;
+static LATER: AtomicU64 = AtomicU64::new(100_000);
 
 fn sgi() -> u64 {
     let (first, second) = interrupt!("msr ICC_SGI1R_EL1, x1", "nop", u64::from(SGI) << 24 | 1);
@@ -161,7 +162,7 @@ fn timer_due() -> u64 {
 }
 
 fn wfi_timer() -> u64 {
-    let at = timer::now() + LATER;
+    let at = timer::now() + LATER.load(Relaxed);
     timer::arm(at);
     due(at, interrupt!("nop", "wfi", 0_u64))
 }
@@ -197,6 +198,9 @@ pub fn run() {
     arch::isb();
     for cpu in 1..boot::cpus() {
         smp::start(cpu, idle::sleep);
+    }
+    if let Some(ticks) = boot::number("later") {
+        LATER.store(ticks, Relaxed);
     }
     if let Some(ms) = boot::number("after") {
         rest(ms);

@@ -62,10 +62,11 @@ fn by_guest(
     cpu: &str,
     times: u64,
 ) -> Result<(u64, Profile)> {
-    let (description, name) = bench::found_in(operation);
+    let (description, name, words) = bench::found_in(operation);
     let blob = build::description(&root().join(description))?;
     let mut machine = bench::machine(&built.image, &blob, cpu);
-    machine.append.push(format!("bench.bootargs=\"only={name} n={times}\""));
+    let arguments = format!("only={name} n={times} {words}");
+    machine.append.push(format!("bench.bootargs=\"{}\"", arguments.trim()));
     // To the machine's own end, if it has one: what comes after the benchmark is then the same in
     // both runs.
     let wanted = Wanted { profile: true, ..Wanted::default() };

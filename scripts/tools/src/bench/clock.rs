@@ -19,21 +19,37 @@ use std::{
 /// Time for one run.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What is booted, and which of its operations goes by another name. (A WFE that gives way would
-/// show a switch between VMs alone, but QEMU 7.2 traps none.)
-const RUNS: [(&str, Option<(&str, &str)>); 3] = [
-    ("vms/bench.dts", None),
-    ("vms/bench-dedicated.dts", Some(("wfi-timer", "wfi-dedicated"))),
-    ("vms/bench-beside.dts", Some(("wfi-timer", "wfi-beside-busy"))),
+/// What is booted, and which of its operations is taken, by another name.
+struct Run {
+    description: &'static str,
+    /// What the guest calls it, and we.
+    renamed: Option<(&'static str, &'static str)>,
+    /// Boot arguments of the description that are to stay where others are given.
+    words: &'static str,
+}
+
+/// (A WFE that gives way would show a switch between VMs alone, but QEMU 7.2 traps none.)
+const RUNS: [Run; 3] = [
+    Run { description: "vms/bench.dts", renamed: None, words: "" },
+    Run {
+        description: "vms/bench-dedicated.dts",
+        renamed: Some(("wfi-timer", "wfi-dedicated")),
+        words: "",
+    },
+    Run {
+        description: "vms/bench-beside.dts",
+        renamed: Some(("wfi-timer", "wfi-beside-busy")),
+        words: "later=1000",
+    },
 ];
 
 /// The figures on one CPU model.
 pub fn measure(built: &Built, model: &str) -> Result<Operations> {
     let mut operations = Operations::new();
-    for (description, renamed) in RUNS {
-        let blob = build::description(&root().join(description))?;
+    for run in &RUNS {
+        let blob = build::description(&root().join(run.description))?;
         let mut found = boot(super::machine(&built.image, &blob, model))?;
-        if let Some((old, new)) = renamed {
+        if let Some((old, new)) = run.renamed {
             found = found.remove(old).map(|one| (new.into(), one)).into_iter().collect();
         }
         operations.extend(found);
@@ -41,12 +57,14 @@ pub fn measure(built: &Built, model: &str) -> Result<Operations> {
     Ok(operations)
 }
 
-/// The description with which an operation is measured, and what the guest calls it.
-pub fn found_in(operation: &str) -> (&'static str, &str) {
-    let renamed = |(description, renamed): &(&'static str, Option<(&'static str, &str)>)| {
-        renamed.filter(|(_, new)| *new == operation).map(|(old, _)| (*description, old))
+/// The description with which an operation is measured, what the guest calls it, and further boot
+/// arguments.
+pub fn found_in(operation: &str) -> (&'static str, &str, &'static str) {
+    let renamed = |run: &Run| {
+        let (old, _) = run.renamed.filter(|(_, new)| *new == operation)?;
+        Some((run.description, old, run.words))
     };
-    RUNS.iter().find_map(renamed).unwrap_or((RUNS[0].0, operation))
+    RUNS.iter().find_map(renamed).unwrap_or((RUNS[0].description, operation, RUNS[0].words))
 }
 
 /// Boots until the guest has measured everything.

@@ -75,7 +75,7 @@ const RUNS: [Run; 6] = [
     Run {
         description: "vms/bench-turns.dts",
         vms: &["a", "b"],
-        words: "",
+        words: "at=3000",
         times: ("ms", 10_000),
         pcpus: 1,
         shift: SHIFT,
@@ -84,7 +84,7 @@ const RUNS: [Run; 6] = [
     Run {
         description: "vms/bench-turns.dts",
         vms: &["a", "b"],
-        words: "fp",
+        words: "fp at=3000",
         times: ("ms", 10_000),
         pcpus: 1,
         shift: SHIFT,
@@ -96,7 +96,7 @@ const RUNS: [Run; 6] = [
     Run {
         description: "vms/bench-turns-siblings.dts",
         vms: &["a"],
-        words: "",
+        words: "at=3000",
         times: ("ms", 10_000),
         pcpus: 1,
         shift: SHIFT,
@@ -105,7 +105,7 @@ const RUNS: [Run; 6] = [
     Run {
         description: "vms/bench-turns-siblings.dts",
         vms: &["a"],
-        words: "fp",
+        words: "fp at=3000",
         times: ("ms", 10_000),
         pcpus: 1,
         shift: SHIFT,

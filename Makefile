@@ -33,7 +33,7 @@ export PATH := $(PATH):$(CARGO_HOME)/bin
 TOOLS := cargo run --quiet --package mezzanine-tools --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all bench bench-accept panics-accept debug gdb doctor vms run-bare \
+.PHONY: help run build test test-all bench bench-accept bench-host panics-accept debug gdb doctor vms run-bare \
 	guests fmt lint clean setup marks hostile chaos fuzz
 
 help: ## list the verbs
@@ -85,11 +85,14 @@ chaos: setup ## run random guests beside a victim: make chaos SEED=1 N=10000
 fuzz: setup ## run each fuzzer under libFuzzer for a minute (TARGET=, SECONDS=)
 	@$(TOOLS) fuzz
 
-bench: setup ## count the instructions of each operation, beside other hypervisors'
+bench: setup ## count the instructions of each operation, beside other hypervisors' (OP=, ALL=1)
 	@$(TOOLS) bench
 
 bench-accept: setup ## take the figures of now for those that `make test` compares with
 	@$(TOOLS) bench --accept
+
+bench-host: setup ## time the run queue on this machine, with 1 to 1,000 runnable vCPUs (criterion)
+	@cargo bench --quiet --bench pick
 
 marks: setup ## count what real guests take up to a line that they print, with Mezzanine and without
 	@$(TOOLS) marks $(GUESTS)

@@ -12,6 +12,8 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use guest_rt::{arch, boot, gic, head, mrs, msr, println, smp, timer};
 
+/// Milliseconds of computing ahead of the mark.
+const WAKE_UP: u64 = 50;
 /// CPUs at their end.
 static FINISHED: AtomicUsize = AtomicUsize::new(0);
 
@@ -51,6 +53,8 @@ fn turns(_: usize) {
         arch::wfi();
     }
     timer::disarm();
+    // The first turns are those of who wakes up.
+    while physical() < begin + timer::ms(WAKE_UP) {}
     let end = begin + timer::ms(boot::number("ms").unwrap_or(1000));
     // SAFETY: a hint.
     unsafe { asm!("hint #64") };

@@ -131,9 +131,9 @@ pub fn guests() -> Result<Vec<String>> {
             continue;
         };
         let published = directory.join(format!("{name}.elf"));
-        if is_newer(&elf, &published) {
-            fs::copy(&elf, &published).map_err(Error::file(&published))?;
-        }
+        made_of(&elf, &published, |fresh| {
+            fs::copy(&elf, fresh).map(drop).map_err(Error::file(&published))
+        })?;
         objcopy(&elf, &directory.join(format!("{name}.img")))?;
         names.push(name.to_owned());
     }
@@ -211,16 +211,13 @@ pub fn unfinished(file: &Path) -> PathBuf {
     file.with_extension(format!("{}-{number}", std::process::id()))
 }
 
-/// Extracts the loadable bytes of an ELF, unless they are there and newer already.
+/// Extracts the loadable bytes of an ELF, unless they are there already.
 pub fn objcopy(elf: &Path, image: &Path) -> Result<()> {
-    if !is_newer(elf, image) {
-        return Ok(());
-    }
-    let what = format!("converting {}", elf.display());
-    check(
-        &what,
-        Command::new(toolchain_binary("rust-objcopy")?).args(["-O", "binary"]).args([elf, image]),
-    )
+    made_of(elf, image, |fresh| {
+        let what = format!("converting {}", elf.display());
+        let program = toolchain_binary("rust-objcopy")?;
+        check(&what, Command::new(program).args(["-O", "binary"]).arg(elf).arg(fresh))
+    })
 }
 
 /// A program of the `llvm-tools` component, which lies beside the toolchain's libraries.
@@ -237,10 +234,17 @@ pub fn toolchain_binary(name: &str) -> Result<PathBuf> {
     if program.is_file() { Ok(program) } else { Err(missing()) }
 }
 
-fn is_newer(source: &Path, made: &Path) -> bool {
-    let time = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    match (time(source), time(made)) {
-        (Some(source), Some(made)) => source > made,
-        _ => true,
+/// Has `make` make `made` of `source`, unless it was made of this very `source`: then it has its time.
+/// (Cargo brings back an older file where it has one that fits: newer or older tells nothing.)
+fn made_of(source: &Path, made: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let time = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified());
+    let wanted = time(source).map_err(Error::file(source))?;
+    if time(made).is_ok_and(|found| found == wanted) {
+        return Ok(());
     }
+    let fresh = unfinished(made);
+    make(&fresh)?;
+    let file = fs::File::options().write(true).open(&fresh);
+    file.and_then(|file| file.set_modified(wanted)).map_err(Error::file(&fresh))?;
+    fs::rename(&fresh, made).map_err(Error::file(made))
 }

@@ -33,13 +33,17 @@ pub fn data(guest: &mut Guest, esr: Esr) -> Next {
         emulate(guest, target, access);
         return Next::Resume;
     }
-    unusual(guest, esr).err().unwrap_or(Next::Resume)
+    unusual(guest, esr)
+}
+
+#[inline(never)]
+fn unusual(guest: &mut Guest, esr: Esr) -> Next {
+    read_or_write(guest, esr).err().unwrap_or(Next::Resume)
 }
 
 /// A load or store without a syndrome, by AArch32 or with big-endian data, or a store to read-only
 /// memory. `Err` if it is not one of a device or of read-only memory, and what comes of it.
-#[inline(never)]
-fn unusual(guest: &mut Guest, esr: Esr) -> Result<(), Next> {
+fn read_or_write(guest: &mut Guest, esr: Esr) -> Result<(), Next> {
     let (abort, pstate, vcpus) = (Abort::new(esr), guest.state.frame.pstate, guest.vm.vcpus.len());
     // What is written to read-only memory goes nowhere, as with a board's flash or ROM.
     let read_only = abort.write() && !abort.fault().is_translation();

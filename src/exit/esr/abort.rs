@@ -154,6 +154,7 @@ impl Access {
 
     /// What a load puts into Xt when the device answers `raw`: cut to the size, then extended
     /// with zeros or with the sign, to 32 bits for Wt (whose upper half becomes zero) or to 64.
+    #[inline(always)]
     pub const fn loaded(self, raw: u64) -> u64 {
         let top = self.ordered(raw) << self.shift();
         if !self.sign_extend() {
@@ -164,6 +165,7 @@ impl Access {
     }
 
     /// What a store of register value `register` puts on the bus: cut to the size.
+    #[inline(always)]
     pub const fn stored(self, register: u64) -> u64 {
         self.ordered(register << self.shift() >> self.shift())
     }

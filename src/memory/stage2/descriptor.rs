@@ -59,6 +59,7 @@ pub(super) enum Entry {
 
 impl Entry {
     /// Decodes `descriptor`, read from a table of `level`.
+    #[inline(always)]
     pub const fn decode(level: u8, descriptor: u64) -> Self {
         let address = descriptor & ADDRESS;
         match (descriptor & VALID != 0, descriptor & TABLE_OR_PAGE != 0, level) {

@@ -44,9 +44,7 @@ pub struct Guest {
     /// While the virtual timer's interrupt is on its way through the guest: whether its line was
     /// high at the last look.
     pub timer_line: Option<bool>,
-    /// When its slice ends, if somebody waits for the pCPU.
-    pub slice_end: Option<u64>,
-    /// The earliest of the pCPU's other events.
+    /// When the run queue wants to be asked again: the end of the slice, or somebody's deadline.
     pub next_event: Option<u64>,
     /// This pCPU.
     pub pcpu: usize,
@@ -57,12 +55,8 @@ impl Guest {
     ///
     /// # Safety
     /// The run queue has just given `vcpu` to this pCPU.
-    pub unsafe fn load(
-        vm: &'static Vm,
-        vcpu: &'static Vcpu,
-        slice_end: Option<u64>,
-        next_event: Option<u64>,
-    ) -> Self {
+    #[inline(always)]
+    pub unsafe fn load(vm: &'static Vm, vcpu: &'static Vcpu, next_event: Option<u64>) -> Self {
         // SAFETY: as the caller promises.
         let state = unsafe { vcpu.state() };
         let this = percpu::this();
@@ -100,21 +94,10 @@ impl Guest {
             cache::ic_iallu();
             cache::dsb_nsh();
         }
-        let mut guest = Self {
-            vm,
-            vcpu,
-            state,
-            lrs: ListRegisters,
-            reason: Reason::Preempted,
-            timer_line: None,
-            slice_end,
-            next_event,
-            pcpu,
-        };
-        let in_flight = guest.vm.vgic.lock().load(guest.vcpu.index, &mut guest.lrs);
-        guest.timer_line = in_flight.then_some(true);
-        guest.check_physical_timer();
-        guest
+        let mut lrs = ListRegisters;
+        let in_flight = vm.vgic.lock().load(vcpu.index, &mut lrs);
+        let timer_line = in_flight.then_some(true);
+        Self { vm, vcpu, state, lrs, reason: Reason::Preempted, timer_line, next_event, pcpu }
     }
 
     /// Tells the guest for how long, in ticks in all, the vCPU was kept waiting.
@@ -128,14 +111,14 @@ impl Guest {
     }
 
     /// Takes the vCPU off this pCPU: nothing of it stays here.
-    pub fn put(self) -> Reason {
+    #[inline(always)]
+    pub fn put(mut self) -> Reason {
         self.state.context.save();
         // The CPU clears VSE when the guest takes its SError (D1.3.6.4).
         self.state.hcr &= HCR_EL2.get() | !traps::HCR_VSE;
-        let mut lrs = self.lrs;
-        let effects = self.vm.vgic.lock().put(self.vcpu.index, &mut lrs);
+        let effects = self.vm.vgic.lock().put(self.vcpu.index, &mut self.lrs);
         percpu::this().current.set(0);
-        self.vm.notify(effects);
+        self.notify(effects);
         self.reason
     }
 
@@ -289,9 +272,10 @@ impl Guest {
         self.arm(self.state.timer.deadline().filter(|at| *at > now));
     }
 
-    /// Arms the host's timer for the first of: end of slice, others' deadlines, `own`.
+    /// Arms the host's timer for the run queue's next event, or for `own` if that is earlier.
+    #[inline(always)]
     pub fn arm(&self, own: Option<u64>) {
-        timer::arm(earliest(earliest(self.slice_end, self.next_event), own));
+        timer::arm(earliest(self.next_event, own));
     }
 
     /// When the first of the guest's timers fires, as a physical count: for a vCPU that blocks.

@@ -4,6 +4,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::guest::{Guest, Next};
+use crate::el2::percpu;
 use crate::platform::machine::Machine;
 use crate::platform::{console, gic, timer};
 use crate::sched::Reason;
@@ -95,24 +96,18 @@ fn virtual_timer(guest: &mut Guest, intid: u32) -> Next {
 /// The end of a slice, or a deadline of somebody's.
 #[inline(never)]
 fn hypervisor_timer(guest: Option<&mut Guest>) -> Next {
-    let pcpu = crate::el2::percpu::this().id.get();
+    let pcpu = percpu::this().id.get();
     let now = timer::now();
     let due = schedule::with(|queue| (queue.expire(pcpu, now), queue.next_event(pcpu)));
-    let mut next_event = None;
-    if let Some((kick, next)) = due {
-        next_event = next;
-        if let Ok(kick) = kick {
-            schedule::deliver(kick);
-        }
-    }
-    let Some(guest) = guest else {
-        // The run queue is looked at next, and what it says arms it.
-        return Next::Resume;
-    };
-    guest.next_event = next_event;
-    if guest.slice_end.is_some_and(|end| end <= now) {
+    let Some((Ok(kick), next_event)) = due else { return Next::Resume };
+    let (own, others) = kick.split(pcpu);
+    schedule::deliver(others);
+    // Without a guest the run queue is looked at next, and what it says arms the timer.
+    let Some(guest) = guest else { return Next::Resume };
+    if own {
         return guest.leave(Reason::Preempted);
     }
+    guest.next_event = next_event;
     guest.check_physical_timer();
     Next::Resume
 }

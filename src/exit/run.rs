@@ -5,68 +5,75 @@ use super::guest::{Guest, Next};
 use super::{Exit, handle, interrupt};
 use crate::el2::{cache, percpu, vectors};
 use crate::platform::timer;
-use crate::sched::{EntityId, Pick, Reason, State};
+use crate::sched::{EntityId, Pick, Presence, Reason, State};
 use crate::vm::schedule::{self, Thing};
 use crate::vm::{Vcpu, Vm};
+
+/// What has run on this pCPU, until the run queue has it back.
+struct Left {
+    id: EntityId,
+    reason: Reason,
+    /// A vCPU, and which life of its VM it belongs to: looked at before it can be off, for from then
+    /// on its VM may end and start anew.
+    vcpu: Option<(&'static Vm, &'static Vcpu, usize)>,
+}
 
 /// What a pCPU does for the rest of its life.
 pub fn pcpu_main() -> ! {
     let pcpu = percpu::this().id.get();
+    let presence = schedule::presence(pcpu);
+    let mut left: Option<Left> = None;
     loop {
+        // Who has called this pCPU to the run queue has it there now, and finds what it was for. What
+        // the last vCPU was told is in its vGIC, and looked at when that is loaded.
+        presence.take_attention();
         let now = timer::now();
-        let picked = schedule::with(|queue| (queue.pick(pcpu, now), queue.next_event(pcpu)));
+        let turn = schedule::with(|queue| {
+            let put = left.as_ref().map(|left| queue.put(pcpu, left.id, now, left.reason));
+            (put, queue.pick(pcpu, now), queue.next_event(pcpu))
+        });
+        let Some((put, picked, next_event)) = turn else { continue };
+        if let Some((vm, vcpu, lives)) = left.take().and_then(|left| left.vcpu) {
+            // Off by its own CPU_OFF, or because its VM stops or pauses.
+            match put {
+                Some(Ok(State::Off)) => vm.vcpu_is_off(vcpu, lives),
+                Some(Ok(State::Paused)) => vm.check_left(),
+                _ => {}
+            }
+        }
         match picked {
-            Some((Ok(Pick::Run { id, slice_end, waited, kick }), next_event)) => {
+            Ok(Pick::Run { id, waited, kick, .. }) => {
                 schedule::deliver(kick);
-                let thing = schedule::thing(id);
-                // What it would have been called back for it has just done.
-                let reason = match thing {
+                left = Some(match schedule::thing(id) {
                     Some(Thing::Vcpu(vm, vcpu)) => {
-                        run_vcpu(vm, vcpu, slice_end, next_event, waited)
+                        let reason = run_vcpu(vm, vcpu, next_event, waited);
+                        Left { id, reason, vcpu: Some((vm, vcpu, vm.lives())) }
                     }
-                    Some(Thing::Job(vm)) if vm.job_slice() => Reason::Yield,
+                    Some(Thing::Job(vm)) if vm.job_slice() => {
+                        Left { id, reason: Reason::Yield, vcpu: None }
+                    }
                     // Until it is called: a call that came meanwhile keeps it from blocking.
-                    Some(Thing::Job(_)) => Reason::Block { deadline: None },
-                    None => Reason::Off,
-                };
-                put_away(pcpu, id, thing, reason);
+                    Some(Thing::Job(_)) => {
+                        Left { id, reason: Reason::Block { deadline: None }, vcpu: None }
+                    }
+                    None => Left { id, reason: Reason::Off, vcpu: None },
+                });
             }
-            Some((Ok(Pick::Idle { kick }), next_event)) => {
+            Ok(Pick::Idle { kick }) => {
                 schedule::deliver(kick);
-                idle(pcpu, next_event);
+                idle(presence, next_event);
             }
-            Some((Err(_), _)) | None => cache::wfi(),
+            Err(_) => cache::wfi(),
         }
     }
 }
 
-/// Puts away what has run. A vCPU may be off by its own CPU_OFF, or leave because its VM stops or
-/// pauses.
-#[inline(always)]
-fn put_away(pcpu: usize, id: EntityId, thing: Option<Thing>, reason: Reason) {
-    let Some(Thing::Vcpu(vm, vcpu)) = thing else {
-        schedule::with(|queue| queue.put(pcpu, id, timer::now(), reason));
-        return;
-    };
-    // Looked at before it is off: from then on its VM may end and start anew.
-    let lives = vm.lives();
-    match schedule::with(|queue| queue.put(pcpu, id, timer::now(), reason)) {
-        Some(Ok(State::Off)) => vm.vcpu_is_off(vcpu, lives),
-        Some(Ok(State::Paused)) => vm.check_left(),
-        _ => {}
-    }
-}
-
 /// Runs `vcpu` until it has to leave this pCPU.
-fn run_vcpu(
-    vm: &'static Vm,
-    vcpu: &'static Vcpu,
-    slice_end: Option<u64>,
-    next: Option<u64>,
-    waited: u64,
-) -> Reason {
+#[inline(always)]
+fn run_vcpu(vm: &'static Vm, vcpu: &'static Vcpu, next_event: Option<u64>, waited: u64) -> Reason {
     // SAFETY: the run queue has just given it to this pCPU.
-    let mut guest = unsafe { Guest::load(vm, vcpu, slice_end, next) };
+    let mut guest = unsafe { Guest::load(vm, vcpu, next_event) };
+    guest.check_physical_timer();
     guest.tell_stolen_time(waited);
     run_loaded(&mut guest);
     guest.put()
@@ -102,15 +109,13 @@ fn run(guest: &mut Guest) -> Exit {
 }
 
 /// Nothing to run: sleeps until something happens.
-fn idle(pcpu: usize, next_event: Option<u64>) {
+fn idle(presence: &Presence, next_event: Option<u64>) {
     timer::arm(next_event);
-    let presence = schedule::presence(pcpu);
     if presence.sleep() {
         // Interrupts are masked, which doesn't keep them from ending a WFI (D1.7.2).
         cache::dsb_sy();
         cache::wfi();
         presence.leave();
     }
-    presence.take_attention();
     interrupt::take(None);
 }

@@ -95,6 +95,13 @@ impl Kick {
         self.reschedule | self.notice == 0
     }
 
+    /// Whether `pcpu`, which asks, is called to the run queue itself; and the others.
+    pub const fn split(self, pcpu: usize) -> (bool, Self) {
+        let own = 1 << (pcpu & 7);
+        let others = Self { reschedule: self.reschedule & !own, notice: self.notice };
+        (self.reschedule & own != 0, others)
+    }
+
     /// Both together.
     pub const fn and(self, other: Self) -> Self {
         Self { reschedule: self.reschedule | other.reschedule, notice: self.notice | other.notice }

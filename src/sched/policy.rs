@@ -22,25 +22,33 @@ fn bits(mask: u8) -> impl Iterator<Item = usize> {
     (0..8).filter(move |pcpu| mask & (1 << pcpu) != 0)
 }
 
-/// Who waits.
+/// Who waits. Two words, so that a call returns it in registers.
 pub(super) struct Waiting {
-    /// The first of those that may run on the pCPU asked for, and its virtual run time.
-    pub first: Option<(u16, u64)>,
+    /// The virtual run time of `slot`.
+    key: u64,
+    /// The first of those that may run on the pCPU asked for, or nobody.
+    slot: u16,
     /// The pCPUs on which somebody who is Ready may run.
     pub wanted: u8,
+}
+
+impl Waiting {
+    /// The first of those that may run on the pCPU asked for, and its virtual run time.
+    #[inline(always)]
+    pub fn first(&self) -> Option<(u16, u64)> {
+        (self.slot != NOBODY).then_some((self.slot, self.key))
+    }
 }
 
 impl RunQueue {
     /// Who is Ready, for the pCPU of `bit` and for others.
     pub(super) fn waiting(&self, bit: u8) -> Waiting {
-        let mut waiting = Waiting { first: None, wanted: 0 };
-        let mut least = u64::MAX;
+        let mut waiting = Waiting { key: u64::MAX, slot: NOBODY, wanted: 0 };
         for class in &self.classes {
             if let Some((slot, key)) = class.ready.first() {
                 waiting.wanted |= class.mask;
-                if class.mask & bit != 0 && key < least {
-                    least = key;
-                    waiting.first = Some((slot, key));
+                if class.mask & bit != 0 && key < waiting.key {
+                    (waiting.key, waiting.slot) = (key, slot);
                 }
             }
         }
@@ -50,10 +58,10 @@ impl RunQueue {
     /// Who goes next on `pcpu`: its owner comes before any job.
     pub(super) fn first(&self, pcpu: usize, waiting: &Waiting) -> Option<u16> {
         let owner = self.pcpus[pcpu & 7].owner;
-        if self.entities[owner].state == State::Ready {
+        if owner != NOBODY && self.entities[owner].state == State::Ready {
             return Some(owner);
         }
-        waiting.first.map(|(slot, _)| slot)
+        waiting.first().map(|(slot, _)| slot)
     }
 
     /// Enters a Ready `slot` in its tree.
@@ -132,7 +140,7 @@ impl RunQueue {
     /// Puts `slot` behind the first of those that wait for the pCPU of `bit`, or one slice back
     /// if that one is farther: an entity that yields often gives up time, not its whole share.
     pub(super) fn give_way(&mut self, slot: u16, bit: u8) {
-        let Some((_, key)) = self.waiting(bit).first else { return };
+        let Some((_, key)) = self.waiting(bit).first() else { return };
         let entity = &mut self.entities[slot];
         let back = entity.vruntime.saturating_add(entity.slice);
         entity.vruntime = entity.vruntime.max(back.min(key.saturating_add(1)));

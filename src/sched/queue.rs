@@ -192,7 +192,7 @@ impl RunQueue {
         }
         let free = match cpu.owner == id.0 {
             // A job that became Ready while it ran did not call this pCPU.
-            true => self.waiting(bit).first.is_none(),
+            true => self.waiting(bit).first().is_none(),
             false => self.lone & bit != 0,
         };
         if free {
@@ -236,7 +236,7 @@ impl RunQueue {
         };
         self.dequeue(slot);
         let waiting = self.waiting(bit);
-        let slice_end = self.install(pcpu & 7, slot, now, waiting.first);
+        let slice_end = self.install(pcpu & 7, slot, now, waiting.first());
         let kick = self.call_restful(waiting.wanted, 0);
         let waited = self.entities[slot].account.wait;
         Ok(Pick::Run { id: EntityId(slot), slice_end, waited, kick })
@@ -332,7 +332,8 @@ impl RunQueue {
 
     /// The timer of `pcpu` fired: wakes who is due there (a few at a time: what is left makes
     /// [`next_event`](Self::next_event) lie in the past) and looks at the slice. The kick holds
-    /// `pcpu` itself when it must `put` and `pick`; else it goes on with what it runs.
+    /// `pcpu` itself when it must `put` and `pick`; else it goes on with what it runs. At the end
+    /// of a slice it must, also where nobody waits any more: the pick is who finds that out.
     pub fn expire(&mut self, pcpu: usize, now: u64) -> Result<Kick, SchedError> {
         let bit = self.bit(pcpu)?;
         let mut kick = Kick::NONE;
@@ -342,15 +343,8 @@ impl RunQueue {
                 _ => break,
             }
         }
-        let contended = self.waiting(bit).first.is_some();
-        let cpu = &mut self.pcpus[pcpu & 7];
-        if cpu.slice_end.is_some_and(|end| end <= now) {
-            if contended {
-                kick.reschedule |= bit;
-            } else {
-                cpu.slice_end = None;
-                self.lone |= bit;
-            }
+        if self.pcpus[pcpu & 7].slice_end.is_some_and(|end| end <= now) {
+            kick.reschedule |= bit;
         }
         Ok(kick)
     }

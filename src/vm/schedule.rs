@@ -70,7 +70,15 @@ pub fn presence(pcpu: usize) -> &'static Presence {
 
 /// Tells the pCPUs of `kick`. A pCPU that is at EL2 anyway finds the word before it enters a
 /// guest; only one that is in a guest, or asleep, needs the interrupt.
+#[inline(always)]
 pub fn deliver(kick: Kick) {
+    if !kick.is_none() {
+        send(kick);
+    }
+}
+
+#[inline(never)]
+fn send(kick: Kick) {
     let mut mask = kick.reschedule | kick.notice;
     let own = percpu::this().id.get();
     while mask != 0 {

@@ -279,10 +279,15 @@ impl World {
                 self.put(pcpu, vcpu, block);
                 Phase::SaveLate(vcpu)
             }
-            Phase::Save(vcpu, block) => Phase::Put(vcpu, block),
+            Phase::Save(vcpu, block) => {
+                // What it was called for it finds when it picks; what the vCPU was told is in its
+                // vGIC.
+                self.take_attention(pcpu);
+                Phase::Put(vcpu, block)
+            }
             Phase::Put(vcpu, block) => {
                 self.put(pcpu, vcpu, block);
-                Phase::Pick
+                self.pick(pcpu, variant)
             }
             Phase::SaveLate(_) => Phase::Pick,
             quiet @ (Phase::Guest(_) | Phase::Asleep | Phase::AtRest(_)) => quiet,
@@ -337,10 +342,14 @@ impl World {
 
     /// Out of the sleep, or not into it: attention, then pick.
     fn awake(&mut self, pcpu: usize) -> Phase {
+        self.take_attention(pcpu);
+        Phase::Pick
+    }
+
+    fn take_attention(&mut self, pcpu: usize) {
         let cpu = &mut self.pcpus[pcpu];
         cpu.reschedule = false;
         cpu.notice = false;
-        Phase::Pick
     }
 
     fn interrupt(&mut self, pcpu: usize) {

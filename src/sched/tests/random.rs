@@ -139,13 +139,7 @@ impl World {
             Op::Pause(index) => self.queue.pause(self.id(index)),
             Op::Resume(index) => self.queue.resume(self.id(index), now),
             Op::Move(index, affinity) => self.queue.set_affinity(self.id(index), affinity),
-            Op::Expire(pcpu) => {
-                let shared = self.queue.pcpus[pcpu].slice_end.is_some();
-                let kick = self.queue.expire(pcpu, now);
-                let alone = shared && self.queue.pcpus[pcpu].slice_end.is_none();
-                self.unaware |= u8::from(alone) << pcpu;
-                kick
-            }
+            Op::Expire(pcpu) => self.queue.expire(pcpu, now),
         };
         self.kicked(kick);
     }

@@ -192,7 +192,8 @@ fn a_slice_ends_only_where_somebody_waits() {
     assert!(q.expire(0, end - 1).unwrap().is_none());
     assert_eq!(q.expire(0, end).unwrap().reschedule, 1);
     assert!(q.stop(other).unwrap().is_none());
-    assert!(q.expire(0, end).unwrap().is_none(), "nobody waits any more");
+    q.put(0, first, end, Reason::Preempted).unwrap();
+    assert_eq!(run(&mut q, 0, end).1, None, "nobody waits any more");
     assert_eq!(q.next_event(0), None);
     assert_eq!(q.start(other, end).unwrap().reschedule, 1, "and then somebody does again");
 }

@@ -44,6 +44,8 @@ pub struct Guest {
     /// While the virtual timer's interrupt is on its way through the guest: whether its line was
     /// high at the last look.
     pub timer_line: Option<bool>,
+    /// When its slice ends, if somebody waits for the pCPU.
+    pub slice_end: Option<u64>,
     /// When the run queue wants to be asked again: the end of the slice, or somebody's deadline.
     pub next_event: Option<u64>,
     /// This pCPU.
@@ -56,7 +58,12 @@ impl Guest {
     /// # Safety
     /// The run queue has just given `vcpu` to this pCPU.
     #[inline(always)]
-    pub unsafe fn load(vm: &'static Vm, vcpu: &'static Vcpu, next_event: Option<u64>) -> Self {
+    pub unsafe fn load(
+        vm: &'static Vm,
+        vcpu: &'static Vcpu,
+        slice_end: Option<u64>,
+        next_event: Option<u64>,
+    ) -> Self {
         // SAFETY: as the caller promises.
         let state = unsafe { vcpu.state() };
         let this = percpu::this();
@@ -97,7 +104,8 @@ impl Guest {
         let mut lrs = ListRegisters;
         let in_flight = vm.vgic.lock().load(vcpu.index, &mut lrs);
         let timer_line = in_flight.then_some(true);
-        Self { vm, vcpu, state, lrs, reason: Reason::Preempted, timer_line, next_event, pcpu }
+        let reason = Reason::Preempted;
+        Self { vm, vcpu, state, lrs, reason, timer_line, slice_end, next_event, pcpu }
     }
 
     /// Tells the guest for how long, in ticks in all, the vCPU was kept waiting.

@@ -95,9 +95,15 @@ fn virtual_timer(guest: &mut Guest, intid: u32) -> Next {
 
 /// The end of a slice, or a deadline of somebody's.
 #[inline(never)]
-fn hypervisor_timer(guest: Option<&mut Guest>) -> Next {
-    let pcpu = percpu::this().id.get();
+fn hypervisor_timer(mut guest: Option<&mut Guest>) -> Next {
     let now = timer::now();
+    if let Some(guest) = &mut guest
+        && guest.slice_end.is_some_and(|end| end <= now)
+    {
+        // Deadlines that are due too make the timer fire again at once.
+        return guest.leave(Reason::Preempted);
+    }
+    let pcpu = percpu::this().id.get();
     let due = schedule::with(|queue| (queue.expire(pcpu, now), queue.next_event(pcpu)));
     let Some((Ok(kick), next_event)) = due else { return Next::Resume };
     let (own, others) = kick.split(pcpu);

@@ -42,11 +42,11 @@ pub fn pcpu_main() -> ! {
             }
         }
         match picked {
-            Ok(Pick::Run { id, waited, kick, .. }) => {
+            Ok(Pick::Run { id, slice_end, waited, kick }) => {
                 schedule::deliver(kick);
                 left = Some(match schedule::thing(id) {
                     Some(Thing::Vcpu(vm, vcpu)) => {
-                        let reason = run_vcpu(vm, vcpu, next_event, waited);
+                        let reason = run_vcpu(vm, vcpu, slice_end, next_event, waited);
                         Left { id, reason, vcpu: Some((vm, vcpu, vm.lives())) }
                     }
                     Some(Thing::Job(vm)) if vm.job_slice() => {
@@ -70,9 +70,15 @@ pub fn pcpu_main() -> ! {
 
 /// Runs `vcpu` until it has to leave this pCPU.
 #[inline(always)]
-fn run_vcpu(vm: &'static Vm, vcpu: &'static Vcpu, next_event: Option<u64>, waited: u64) -> Reason {
+fn run_vcpu(
+    vm: &'static Vm,
+    vcpu: &'static Vcpu,
+    slice_end: Option<u64>,
+    next_event: Option<u64>,
+    waited: u64,
+) -> Reason {
     // SAFETY: the run queue has just given it to this pCPU.
-    let mut guest = unsafe { Guest::load(vm, vcpu, next_event) };
+    let mut guest = unsafe { Guest::load(vm, vcpu, slice_end, next_event) };
     guest.check_physical_timer();
     guest.tell_stolen_time(waited);
     run_loaded(&mut guest);

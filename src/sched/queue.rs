@@ -320,8 +320,9 @@ impl RunQueue {
         Ok(state)
     }
 
-    /// Counter value at which `pcpu` must call [`expire`](Self::expire): the end of the slice
-    /// that runs there, or the earliest deadline of those blocked there. `None`: no timer.
+    /// Counter value at which `pcpu` must come back: to [`put`](Self::put), at the end of the slice
+    /// that runs there, or to [`expire`](Self::expire), at the earliest deadline of those blocked
+    /// there. `None`: no timer.
     pub fn next_event(&self, pcpu: usize) -> Option<u64> {
         let cpu = self.pcpus.get(pcpu)?;
         match (cpu.slice_end, cpu.deadlines.first()) {
@@ -331,20 +332,17 @@ impl RunQueue {
     }
 
     /// The timer of `pcpu` fired: wakes who is due there (a few at a time: what is left makes
-    /// [`next_event`](Self::next_event) lie in the past) and looks at the slice. The kick holds
-    /// `pcpu` itself when it must `put` and `pick`; else it goes on with what it runs. At the end
-    /// of a slice it must, also where nobody waits any more: the pick is who finds that out.
+    /// [`next_event`](Self::next_event) lie in the past). The kick holds `pcpu` itself when it must
+    /// `put` and `pick`; else it goes on with what it runs. (At the end of a slice it must, and
+    /// need not ask.)
     pub fn expire(&mut self, pcpu: usize, now: u64) -> Result<Kick, SchedError> {
-        let bit = self.bit(pcpu)?;
+        self.bit(pcpu)?;
         let mut kick = Kick::NONE;
         for _ in 0..EXPIRE_BATCH {
             match self.pcpus[pcpu & 7].deadlines.first() {
                 Some((slot, at)) if at <= now => kick = kick.and(self.make_ready(slot, now)),
                 _ => break,
             }
-        }
-        if self.pcpus[pcpu & 7].slice_end.is_some_and(|end| end <= now) {
-            kick.reschedule |= bit;
         }
         Ok(kick)
     }

@@ -11,29 +11,30 @@ use alloc::vec::Vec;
 /// The slot number of nobody.
 pub(super) const NOBODY: u16 = u16::MAX;
 
-/// A leaf's or a winner's entry: who, and by which key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Entry {
-    key: u64,
-    slot: u16,
-}
+/// A leaf's or a winner's entry: the key above, the slot below, so that one comparison decides.
+type Entry = u128;
 
-const ABSENT: Entry = Entry { key: u64::MAX, slot: NOBODY };
+const ABSENT: Entry = Entry::MAX;
+
+const fn entry(slot: u16, key: u64) -> Entry {
+    (key as u128) << 64 | slot as u128
+}
 
 /// A winner tree over slots `0..capacity`; the smallest key wins.
 ///
 /// `pairs[i]` holds the two children of node `i`, counted from 1 at the root as in a heap; the
-/// leaf of slot `s` is node `capacity + s`. The root itself is `pairs[0][1]`. Kept in pairs, the
-/// two contenders of a match are found by one bounds check.
+/// leaf of slot `s` is node `capacity + s`. Kept in pairs, the two contenders of a match are found
+/// by one bounds check.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tournament {
+    winner: Entry,
     pairs: Vec<[Entry; 2]>,
 }
 
 impl Tournament {
     /// An empty tree for `capacity` slots, a power of two.
     pub fn new(capacity: usize) -> Self {
-        Self { pairs: vec![[ABSENT; 2]; capacity] }
+        Self { winner: ABSENT, pairs: vec![[ABSENT; 2]; capacity] }
     }
 
     /// The number of slots.
@@ -47,20 +48,17 @@ impl Tournament {
             return;
         }
         let mut grown = Self::new(capacity);
-        let old = self.capacity();
-        for node in old..old.saturating_mul(2) {
-            let leaf = self.pairs.get(node >> 1).map_or(ABSENT, |pair| pair[node & 1]);
-            if leaf.slot != NOBODY {
-                grown.set(leaf.slot, leaf.key);
-            }
+        let leaves = self.pairs.iter().skip(self.capacity() / 2).flatten();
+        // A tree for one slot has no match: its winner is its leaf.
+        for leaf in leaves.chain([&self.winner]).filter(|leaf| **leaf != ABSENT) {
+            grown.replay(*leaf as u16, *leaf);
         }
         *self = grown;
     }
 
-    /// Enters `slot` with `key`, or gives it a new key. The largest key is not told from the
-    /// second largest: it marks who is absent.
+    /// Enters `slot` with `key`, or gives it a new key.
     pub fn set(&mut self, slot: u16, key: u64) {
-        self.replay(slot, Entry { key: key.min(u64::MAX - 1), slot });
+        self.replay(slot, entry(slot, key));
     }
 
     /// Takes `slot` out; nothing happens when it is not in.
@@ -71,10 +69,8 @@ impl Tournament {
     /// The slot with the smallest key, and the key.
     #[inline]
     pub fn first(&self) -> Option<(u16, u64)> {
-        match self.pairs.first() {
-            Some(&[_, Entry { key, slot }]) if key != u64::MAX => Some((slot, key)),
-            _ => None,
-        }
+        let winner = self.winner;
+        (winner as u16 != NOBODY).then_some((winner as u16, (winner >> 64) as u64))
     }
 
     /// Puts `entry` on the leaf of `slot` and replays the matches above it.
@@ -82,14 +78,12 @@ impl Tournament {
     fn replay(&mut self, slot: u16, entry: Entry) {
         let mut node = self.capacity() + slot as usize;
         let mut winner = entry;
-        while let Some(pair) = self.pairs.get_mut(node >> 1) {
+        while node > 1 {
+            let Some(pair) = self.pairs.get_mut(node >> 1) else { return };
             pair[node & 1] = winner;
-            if node <= 1 {
-                return;
-            }
-            let [a, b] = *pair;
-            winner = if b.key < a.key { b } else { a };
+            winner = winner.min(pair[!node & 1]);
             node >>= 1;
         }
+        self.winner = winner;
     }
 }

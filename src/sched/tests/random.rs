@@ -271,6 +271,8 @@ impl World {
                 if self.queue.next_event(pcpu).is_some_and(|at| at <= self.now) {
                     self.apply(Op::Expire(pcpu));
                 }
+                let slice_end = self.queue.pcpus[pcpu].slice_end;
+                self.obliged |= u8::from(slice_end.is_some_and(|end| end <= self.now)) << pcpu;
                 if self.obliged & 1 << pcpu != 0 {
                     self.put(pcpu, 1);
                     self.pick(pcpu);

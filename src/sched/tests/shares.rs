@@ -32,6 +32,7 @@ struct Actor {
 #[derive(Clone, Copy, Default)]
 struct Cpu {
     runs: Option<(usize, u64)>,
+    slice_end: Option<u64>,
     kick_at: Option<u64>,
 }
 
@@ -46,7 +47,7 @@ impl Sim {
     fn new(pcpus: usize) -> Self {
         let queue = RunQueue::new(pcpus, SLICE).unwrap();
         // Pending kicks stand for the first pick of each pCPU.
-        let cpu = Cpu { runs: None, kick_at: Some(0) };
+        let cpu = Cpu { runs: None, slice_end: None, kick_at: Some(0) };
         Self { queue, now: 0, cpus: std::vec![cpu; pcpus], actors: Vec::new() }
     }
 
@@ -103,11 +104,12 @@ impl Sim {
 
     fn step(&mut self, pcpu: usize) {
         let kicked = self.cpus[pcpu].kick_at.is_some_and(|at| at <= self.now);
+        let is_over = self.cpus[pcpu].slice_end.is_some_and(|end| end <= self.now);
         if kicked {
             self.cpus[pcpu].kick_at = None;
         }
         let mut kick = self.queue.expire(pcpu, self.now).unwrap();
-        let mut reschedule = kicked || kick.reschedule & 1 << pcpu != 0;
+        let mut reschedule = kicked || is_over || kick.reschedule & 1 << pcpu != 0;
         kick.reschedule &= !(1 << pcpu);
         self.deliver(kick);
         if let Some((index, since)) = self.cpus[pcpu].runs {
@@ -137,8 +139,9 @@ impl Sim {
 
     fn pick(&mut self, pcpu: usize) {
         let kick = match self.queue.pick(pcpu, self.now).unwrap() {
-            Pick::Run { id, kick, .. } => {
+            Pick::Run { id, slice_end, kick, .. } => {
                 let index = self.actors.iter().position(|actor| actor.id == id).unwrap();
+                self.cpus[pcpu].slice_end = slice_end;
                 self.cpus[pcpu].runs = Some((index, self.now));
                 let actor = &mut self.actors[index];
                 if let Some(since) = actor.waits_since.take() {

@@ -189,8 +189,7 @@ fn a_slice_ends_only_where_somebody_waits() {
     let (first, end, _) = run(&mut q, 0, 0);
     let other = if first == a { b } else { a };
     let end = end.unwrap();
-    assert!(q.expire(0, end - 1).unwrap().is_none());
-    assert_eq!(q.expire(0, end).unwrap().reschedule, 1);
+    assert_eq!(q.next_event(0), Some(end));
     assert!(q.stop(other).unwrap().is_none());
     q.put(0, first, end, Reason::Preempted).unwrap();
     assert_eq!(run(&mut q, 0, end).1, None, "nobody waits any more");

@@ -6,6 +6,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::{Mutex, Once};
+use thiserror::Error;
 
 use super::layout;
 use super::{cache, percpu};
@@ -51,13 +52,16 @@ impl Access {
 }
 
 /// Why a range can't be mapped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum MapError {
     /// The pool of tables is used up.
+    #[error("no table is left of {POOL}")]
     NoTables,
     /// Address or length isn't a multiple of 4 KiB.
+    #[error("VA {0}, PA {1}, {2:#x} bytes: wanted multiples of {PAGE_SIZE:#x}")]
     Unaligned(Va, Pa, u64),
     /// Something is mapped there already.
+    #[error("VA {0} is mapped already")]
     Occupied(Va),
 }
 

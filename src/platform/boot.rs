@@ -26,8 +26,8 @@ pub fn give_up(why: impl core::fmt::Display) -> ! {
 }
 
 /// Unwraps a step of the bring-up, or ends with what it said.
-pub fn must<T, E: core::fmt::Debug>(what: &str, result: Result<T, E>) -> T {
-    result.unwrap_or_else(|error| give_up(format_args!("{what}: {error:?}")))
+pub fn must<T, E: core::fmt::Display>(what: &str, result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| give_up(format_args!("{what}: {error}")))
 }
 
 /// The console, PSCI and the address of what the tree says: enough to say what is wrong.

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use aarch64_cpu::registers::{ICC_SRE_EL2, MPIDR_EL1};
 use spin::Once;
+use thiserror::Error;
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::el2::regs::{
@@ -103,7 +104,8 @@ fn write32(at: Va, value: u32) {
 }
 
 /// No redistributor is for the CPU with these affinity fields of MPIDR_EL1.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("no redistributor is for the CPU of affinity {0:#x}")]
 pub struct NoRedistributor(u64);
 
 /// Where the GIC is, and the PPIs that each pCPU enables, EL2's own timer first.

@@ -405,7 +405,10 @@ impl Vm {
     /// Says, to those who want to know, what a vCPU has had of the machine.
     fn tell_account(&self, vcpu: &Vcpu) {
         let hertz = timer::frequency().max(1);
-        let us = |ticks: u64| u128::from(ticks) * 1_000_000 / u128::from(hertz);
+        let us = |ticks: u64| {
+            let rest = ticks % hertz * 1_000_000 / hertz;
+            (ticks / hertz).saturating_mul(1_000_000).saturating_add(rest)
+        };
         if let Some(Ok(account)) = schedule::with(|queue| queue.account(vcpu.entity)) {
             debug!(
                 "{} vCPU {}: ran {} us, waited {} us, moved {} times",

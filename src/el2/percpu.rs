@@ -18,6 +18,8 @@ pub struct PerCpu {
     pub mpidr: Cell<u64>,
     /// Top of its emergency stack, for vectors.rs.
     pub emergency_top: Cell<u64>,
+    /// What written to ICC_SGI1R_EL1 kicks it.
+    pub kick: Cell<u64>,
     /// Base of its redistributor's frames.
     pub redistributor: Cell<Va>,
     /// Whether its window onto guest memory is open.
@@ -29,8 +31,8 @@ pub struct PerCpu {
     pub locks_held: Cell<u32>,
 }
 
-// SAFETY: the cells are used by one pCPU each; others only ever see `id` and `mpidr`, which don't
-// change once secondaries run.
+// SAFETY: the cells are used by one pCPU each; others only ever see `id`, `mpidr` and `kick`,
+// which don't change once their pCPU runs.
 unsafe impl Sync for PerCpu {}
 
 static BLOCKS: [PerCpu; MAX_PCPUS] = [const {
@@ -38,6 +40,7 @@ static BLOCKS: [PerCpu; MAX_PCPUS] = [const {
         id: Cell::new(0),
         mpidr: Cell::new(0),
         emergency_top: Cell::new(0),
+        kick: Cell::new(0),
         redistributor: Cell::new(Va::new(0)),
         window_open: Cell::new(false),
         current: Cell::new(0),

@@ -57,7 +57,10 @@ pub fn take(guest: Option<&mut Guest>) -> Next {
     }
     gic::complete(intid);
     if intid == gic::KICK {
-        // Why is in the presence's attention bits, looked at before the next entry.
+        // Why is in the presence's attention bits: looked at before the next entry, or now.
+        if let Some(guest) = guest {
+            return guest.attend(schedule::presence(guest.pcpu).take_attention());
+        }
     } else if intid == INTIDS.maintenance.load(Ordering::Relaxed) {
         if let Some(guest) = guest {
             maintenance(guest);

@@ -146,6 +146,7 @@ pub fn init_cpu() -> Result<(), NoRedistributor> {
     let gic = GIC.get().ok_or(none)?;
     let block = find(&gic.redistributors, mpidr).ok_or(none)?;
     percpu::this().redistributor.set(block.va);
+    percpu::this().kick.set(kick_of(mpidr));
     block.write_secure(GICR_WAKER, block.read(GICR_WAKER) & !WAKER_SLEEP);
     block.wait_for(GICR_WAKER, WAKER_ASLEEP);
     block.write(GICR_ICENABLER0, !0);
@@ -235,14 +236,16 @@ pub fn set_active(intid: u32, active: bool) {
 #[inline(always)]
 pub fn kick(id: usize) {
     let Some(target) = percpu::block(id) else { return };
-    let mpidr = target.mpidr.get();
-    // ICC_SGI1R_EL1 (IHI 0069 12.2.19): Aff3, RS, Aff2, INTID, Aff1, target list of 16.
-    let aff = |n: u32| mpidr >> n & 0xff;
-    let (list, range) = (1u64 << (mpidr & 0xf), mpidr >> 4 & 0xf);
     // What was posted is visible before the SGI arrives.
     cache::dsb_ishst();
-    ICC_SGI1R_EL1.set(
-        aff(32) << 48 | range << 44 | aff(16) << 32 | u64::from(KICK) << 24 | aff(8) << 16 | list,
-    );
+    ICC_SGI1R_EL1.set(target.kick.get());
     cache::isb();
+}
+
+/// The value of ICC_SGI1R_EL1 that kicks the pCPU of these affinity fields (IHI 0069 12.2.19): Aff3,
+/// RS, Aff2, INTID, Aff1, target list of 16.
+fn kick_of(mpidr: u64) -> u64 {
+    let aff = |n: u32| mpidr >> n & 0xff;
+    let (list, range) = (1u64 << (mpidr & 0xf), mpidr >> 4 & 0xf);
+    aff(32) << 48 | range << 44 | aff(16) << 32 | u64::from(KICK) << 24 | aff(8) << 16 | list
 }

@@ -3,7 +3,6 @@
 use super::layout::RAM_BASE;
 use super::{Vm, schedule};
 use crate::memory::{Ipa, guest};
-use crate::platform::timer;
 
 /// Who waits for the VM's memory to be cleaned to the point of coherency, and how far that is.
 #[derive(Default)]
@@ -55,7 +54,7 @@ impl Vm {
                 cleaning.over |= waiting;
                 drop(cleaning);
                 for vcpu in self.vcpus.iter().filter(|vcpu| waiting & 1 << vcpu.index != 0) {
-                    schedule::tell(|queue| queue.wake(vcpu.entity, timer::now()));
+                    schedule::wake(vcpu.entity);
                 }
             }
         }

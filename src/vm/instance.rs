@@ -429,7 +429,7 @@ impl Vm {
             let index = mask.trailing_zeros() as usize;
             mask &= mask - 1;
             if let Some(vcpu) = self.vcpus.get(index) {
-                schedule::tell(|queue| queue.wake(vcpu.entity, timer::now()));
+                schedule::wake(vcpu.entity);
             }
         }
     }

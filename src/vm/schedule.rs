@@ -8,7 +8,7 @@ use super::{Vcpu, Vm};
 use crate::el2::layout::MAX_PCPUS;
 use crate::el2::lock::{Lock, rank};
 use crate::el2::percpu;
-use crate::platform::gic;
+use crate::platform::{gic, timer};
 use crate::sched::{EntityId, Kick, MAX_ENTITIES, Presence, RunQueue, SchedError};
 
 /// Attention bit: come back to the run queue.
@@ -96,6 +96,12 @@ fn send(kick: Kick) {
             gic::kick(pcpu);
         }
     }
+}
+
+/// Wakes entity `id`: something has happened that it may wait for.
+#[inline(never)]
+pub fn wake(id: EntityId) {
+    tell(|queue| queue.wake(id, timer::now()));
 }
 
 /// Runs `work` under the run queue's lock and delivers the kick that it returns.

@@ -2,7 +2,7 @@
 
 use super::bank::Bits;
 use super::best::{Best, LAST, masked};
-use super::{CpuInterface, Effects, LOWERED, TIMER_BIT, URGENT, Vgic, WAITING, lr};
+use super::{CpuInterface, Effects, LOWERED, SGIS, TIMER_BIT, URGENT, Vgic, WAITING, lr};
 
 impl Vgic {
     /// `vcpu` comes to the pCPU of `ci`: writes the list registers, and makes its timer's physical
@@ -61,10 +61,33 @@ impl Vgic {
     #[inline]
     pub fn deliver<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> Effects {
         let attention = self.cpus.get(vcpu).map_or(0, |cpu| cpu.attention);
-        if attention & URGENT == 0 || self.place_due(vcpu, ci) {
+        if attention & URGENT == 0 || self.place_sgi(vcpu, ci) || self.place_due(vcpu, ci) {
             return Effects::NONE;
         }
         self.refill(vcpu, ci)
+    }
+
+    /// Puts the one SGI that is due into a list register. False, with nothing done, where it is not
+    /// that simple.
+    #[inline(always)]
+    fn place_sgi<C: CpuInterface>(&mut self, vcpu: usize, ci: &mut C) -> bool {
+        let (Some(cpu), Some(bank)) = (self.cpus.get_mut(vcpu), self.banks.get_mut(vcpu)) else {
+            return false;
+        };
+        let due = bank.latch & SGIS;
+        if cpu.attention != 1 || !due.is_power_of_two() {
+            return false;
+        }
+        if (bank.deliverable() | bank.renewed()) != due || bank.active != 0 {
+            return false;
+        }
+        cpu.attention = 0;
+        if !cpu.signal(bank, due.trailing_zeros(), 0, ci) {
+            cpu.attention = 1;
+            return false;
+        }
+        bank.latch &= !due;
+        true
     }
 
     #[inline(never)]

@@ -32,7 +32,7 @@ impl Vgic {
     ///
     /// GICD_CTLR.DS is one, so ICC_SGI1R_EL1 makes an SGI of either group pending and the other
     /// two reach those in Group 0 only (IHI 0069, "Forwarding an SGI to a target PE").
-    #[inline]
+    #[inline(always)]
     pub fn sgi<C: CpuInterface>(
         &mut self,
         vcpu: usize,
@@ -45,18 +45,15 @@ impl Vgic {
             if value & self.indirect == 0 { value & 0xffff } else { self.targets(own, value) };
         let intid = (value >> 24) as u32 & 15;
         let any_group = register == SgiRegister::Sgi1r;
-        let mut effects = Effects::NONE;
-        if targets & !own != 0 {
-            effects = self.send(targets & !own, intid, any_group);
-        }
-        if targets & own != 0
+        if targets == own
             && let (Some(cpu), Some(bank)) = (self.cpus.get_mut(vcpu), self.banks.get_mut(vcpu))
             && (any_group || bank.group & (1 << intid) == 0)
-            && !cpu.signal(bank, intid, 0, ci)
+            && cpu.signal(bank, intid, 0, ci)
         {
-            effects |= self.send_own(vcpu, intid, ci);
+            return Effects::NONE;
         }
-        effects
+        let effects = self.send(targets, intid, any_group);
+        if targets & own == 0 { effects } else { self.fetch(vcpu, effects, ci) }
     }
 
     /// The vCPUs that an SGI is for; `own` is the sender.
@@ -74,10 +71,9 @@ impl Vgic {
         vcpus.fold(0, |targets, (vcpu, _)| targets | 1 << vcpu)
     }
 
-    /// Makes an SGI pending on the sender, and brings it in.
+    /// Brings in what the sender has sent to itself.
     #[inline(never)]
-    fn send_own<C: CpuInterface>(&mut self, vcpu: usize, intid: u32, ci: &mut C) -> Effects {
-        let effects = self.send(1 << (vcpu & 63), intid, true);
+    fn fetch<C: CpuInterface>(&mut self, vcpu: usize, effects: Effects, ci: &mut C) -> Effects {
         (effects | self.deliver(vcpu, ci)).without(vcpu)
     }
 
@@ -85,13 +81,21 @@ impl Vgic {
     #[inline(never)]
     fn send(&mut self, targets: u64, intid: u32, any_group: bool) -> Effects {
         let mut effects = Effects::NONE;
-        for target in 0..self.cpus.len() {
-            if Effects(targets).contains(target)
-                && let Some(bank) = self.banks.get_mut(target)
-                && (any_group || bank.group & (1 << intid) == 0)
+        let bit = 1 << intid;
+        let mut left = targets;
+        while left != 0 {
+            let target = left.trailing_zeros() as usize;
+            left &= left - 1;
+            // Only vCPUs have both, and the bank of one is nobody else's business.
+            if let (Some(cpu), Some(bank)) = (self.cpus.get_mut(target), self.banks.get_mut(target))
+                && (any_group || bank.group & bit == 0)
             {
-                bank.latch |= 1 << intid;
-                effects |= self.notify(target, 1 << intid);
+                bank.latch |= bit;
+                let held = bank.renewed() | bank.active & !bank.in_lr;
+                if (bank.deliverable() | held) & bit != 0 {
+                    cpu.attention |= 1;
+                    effects |= Effects::of(target);
+                }
             }
         }
         effects

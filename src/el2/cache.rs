@@ -63,16 +63,16 @@ fn data_line() -> u64 {
     4 << ((CTR_EL0.get() >> 16) & 0xf)
 }
 
-/// The instruction for each line from `$at`, a mutable address, up to `$end`, eight in a row as long
-/// as there are so many: a VM's start is little else.
+/// The instructions for each line from `$at`, a mutable address, up to `$end`, 32 lines in a row as
+/// long as there are so many: the first touch of a frame is little else.
 macro_rules! each_line {
-    ($text:literal, $at:ident, $end:expr, $line:expr) => {{
-        while $end.saturating_sub($at) >= 8 * $line {
-            asm!(".rept 8", concat!($text, ", {at}"), "add {at}, {at}, {line}", ".endr",
+    ($at:ident, $end:expr, $line:expr, $($text:literal),*) => {{
+        while $end.saturating_sub($at) >= 32 * $line {
+            asm!(".rept 32", $(concat!($text, ", {at}"),)* "add {at}, {at}, {line}", ".endr",
                 at = inout(reg) $at, line = in(reg) $line, options(nostack));
         }
         while $at < $end {
-            asm!(concat!($text, ", {at}"), at = in(reg) $at, options(nostack));
+            asm!($(concat!($text, ", {at}"),)* at = in(reg) $at, options(nostack));
             $at = $at.wrapping_add($line);
         }
     }};
@@ -85,27 +85,34 @@ pub fn clean_to_memory(va: Va, length: u64) {
     let mut at = va.align_down(line).get();
     let end = va.get().saturating_add(length);
     // SAFETY: clean and invalidate loses no data.
-    unsafe { each_line!("dc civac", at, end, line) };
+    unsafe { each_line!(at, end, line, "dc civac") };
     dsb_sy();
 }
 
-/// Zeroes `length` bytes at `va` with DC ZVA where the CPU has it, the fastest way to touch memory.
+/// Zeroes `length` bytes at `va`, and cleans and invalidates them to the point of coherency: with DC
+/// ZVA where the CPU has it, the fastest way to touch memory. Where it zeroes a line at a time, both
+/// are done line by line: they take effect in this order, being of one line (D7.5).
 ///
 /// # Safety
 /// The range is mapped writable as Normal memory, `va` and `length` are multiples of 4 KiB, and
 /// nothing else refers to it.
-pub unsafe fn zero(va: Va, length: u64) {
+pub unsafe fn zero_to_memory(va: Va, length: u64) {
     let dczid = DCZID_EL0.get();
     let end = va.get() + length;
     let mut at = va.get();
-    if dczid & (1 << 4) == 0 {
-        let block = 4u64 << (dczid & 0xf);
-        // SAFETY: as the caller promises; a block is at most 2 KiB.
-        unsafe { each_line!("dc zva", at, end, block) };
-    } else {
-        // SAFETY: as the caller promises.
-        unsafe { core::ptr::write_bytes(at as *mut u8, 0, length as usize) };
+    let block = 4u64 << (dczid & 0xf);
+    // SAFETY: as the caller promises; a block is at most 2 KiB.
+    unsafe {
+        if dczid & (1 << 4) != 0 {
+            core::ptr::write_bytes(at as *mut u8, 0, length as usize);
+        } else if block == data_line() {
+            each_line!(at, end, block, "dc zva", "dc civac");
+            return dsb_sy();
+        } else {
+            each_line!(at, end, block, "dc zva");
+        }
     }
+    clean_to_memory(va, length);
 }
 
 /// TCR_EL1.EPD0 and EPD1: no walks of EL1's tables.

@@ -7,16 +7,13 @@ use crate::el2::{cache, mmu};
 /// The most that is done between two looks at what else is due: EL2 runs with interrupts masked.
 pub const SLICE: u64 = 256 << 10;
 
-/// Runs `work` on up to `length` bytes at `pa`, as far as they lie in one frame, and makes what it
-/// wrote visible to a guest whose caches are off. Returns the bytes that `work` was given.
+/// Runs `work`, which makes what it wrote visible to a guest whose caches are off, on up to `length`
+/// bytes at `pa`, as far as they lie in one frame. Returns the bytes that it was given.
 fn through_window(pa: Pa, length: u64, work: impl FnOnce(Va, u64)) -> u64 {
     let offset = pa.offset_in(BLOCK_SIZE);
     let length = length.min(BLOCK_SIZE - offset);
-    let done = mmu::with_window(pa.align_down(BLOCK_SIZE), |window| {
-        let at = window.wrapping_add(offset);
-        work(at, length);
-        cache::clean_to_memory(at, length);
-    });
+    let block = pa.align_down(BLOCK_SIZE);
+    let done = mmu::with_window(block, |window| work(window.wrapping_add(offset), length));
     done.map_or(0, |()| length)
 }
 
@@ -24,7 +21,7 @@ fn through_window(pa: Pa, length: u64, work: impl FnOnce(Va, u64)) -> u64 {
 pub fn zero(pa: Pa, length: u64) -> u64 {
     through_window(pa, length, |at, length| {
         // SAFETY: inside the window, which is this pCPU's, and page-aligned.
-        unsafe { cache::zero(at, length) };
+        unsafe { cache::zero_to_memory(at, length) };
     })
 }
 
@@ -41,7 +38,7 @@ pub fn read_word(pa: Pa) -> Option<u32> {
 
 /// Cleans and invalidates up to a [`SLICE`] at `pa`; returns the bytes done.
 pub fn clean(pa: Pa) -> u64 {
-    through_window(pa, SLICE, |_, _| {})
+    through_window(pa, SLICE, cache::clean_to_memory)
 }
 
 /// Copies up to a [`SLICE`] of `bytes` to `pa`; returns the bytes done.
@@ -52,5 +49,6 @@ pub fn write(pa: Pa, bytes: &[u8]) -> u64 {
         unsafe {
             core::ptr::copy_nonoverlapping(bytes.as_ptr(), at.get() as *mut u8, length as usize);
         }
+        cache::clean_to_memory(at, length);
     })
 }

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use buddy_system_allocator::LockedHeap;
 
 use super::{PAGE_SIZE, Pa, Va};
-use crate::el2::layout;
+use crate::el2::{cache, layout};
 
 /// Blocks of any size that a word can hold: the compiler then sees that no index of the allocator
 /// is out of bounds, and a VM that gives its memory back reaches no panic.
@@ -45,7 +45,8 @@ pub fn zeroed_pages(count: u64, align: u64) -> Option<Va> {
     let (size, align) = (count.checked_mul(PAGE_SIZE)?, align.max(PAGE_SIZE));
     let layout = Layout::from_size_align(size as usize, align as usize).ok()?;
     let start = HEAP.lock().alloc(layout).ok()?;
-    // SAFETY: `layout.size()` bytes that were just allocated.
-    unsafe { start.write_bytes(0, layout.size()) };
-    Some(Va::new(start.as_ptr() as u64))
+    let va = Va::new(start.as_ptr() as u64);
+    // SAFETY: whole pages that were just allocated.
+    unsafe { cache::zero_to_memory(va, layout.size() as u64) };
+    Some(va)
 }

@@ -48,7 +48,7 @@ fn read_or_write(guest: &mut Guest, esr: Esr) -> Result<(), Next> {
     // What is written to read-only memory goes nowhere, as with a board's flash or ROM.
     let read_only = abort.write() && !abort.fault().is_translation();
     let is_device =
-        |ipa: &Ipa| route(*ipa, vcpus) != Target::None || read_only && guest.vm.is_mapped(*ipa);
+        |ipa: &Ipa| route(*ipa, vcpus) != Target::None || read_only && guest.vm.has_memory(*ipa);
     let device = ipa(abort).filter(|ipa| abort.is_access() && is_device(ipa));
     let (access, ipa) = match (abort.access(), device) {
         (Some(access), Some(ipa)) => (access, ipa),
@@ -204,7 +204,7 @@ pub fn instruction(guest: &mut Guest, esr: Esr) -> Next {
     let (abort, at) = (Abort::new(esr), guest.state.frame.pc);
     let ipa = ipa(abort);
     let next = not_emulated(guest, esr);
-    let again = ipa.map_or(abort.fault().is_stage2(), |ipa| guest.vm.is_mapped(ipa));
+    let again = ipa.map_or(abort.fault().is_stage2(), |ipa| guest.vm.has_memory(ipa));
     // The abort's own vector is where nothing is: it would be taken for ever.
     if next == Next::Resume && guest.state.frame.pc == at && !again {
         return fault::stop(guest, esr, "the vector for this abort is itself not in memory");
@@ -225,7 +225,7 @@ fn not_emulated(guest: &mut Guest, esr: Esr) -> Next {
     }
     // The tables, the guest's or ours, were changed under it: it tries again.
     let Some(ipa) = ipa(abort) else { return Next::Resume };
-    if why.is_translation() && guest.vm.is_mapped(ipa) {
+    if why.is_translation() && guest.vm.touch(ipa) {
         return Next::Resume;
     }
     if abort.cache_maintenance() && !abort.stage1_walk() {

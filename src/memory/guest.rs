@@ -1,11 +1,9 @@
 //! A VM's memory as EL2 sees it: frames of 2 MiB that it doesn't map, but looks at through a
 //! window, a slice at a time. Whose memory it is, and where, only the VM's stage 2 says.
 
+use super::frames::SLICE;
 use super::{BLOCK_SIZE, Pa, Va};
 use crate::el2::{cache, mmu};
-
-/// The most that is done between two looks at what else is due: EL2 runs with interrupts masked.
-pub const SLICE: u64 = 256 << 10;
 
 /// Runs `work`, which makes what it wrote visible to a guest whose caches are off, on up to `length`
 /// bytes at `pa`, as far as they lie in one frame. Returns the bytes that it was given.

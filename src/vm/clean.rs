@@ -2,7 +2,11 @@
 
 use super::layout::RAM_BASE;
 use super::{Vm, schedule};
-use crate::memory::{Ipa, guest};
+use crate::memory::{BLOCK_SIZE, guest};
+
+/// Frames that no vCPU has touched, and that are passed over in one slice: as long as it takes to
+/// clean one.
+const ABSENT: usize = 128;
 
 /// Who waits for the VM's memory to be cleaned to the point of coherency, and how far that is.
 #[derive(Default)]
@@ -41,15 +45,23 @@ impl Vm {
         if waiting == 0 {
             return false;
         }
-        let end = RAM_BASE.get().saturating_add(self.config.memory());
-        let ipa = RAM_BASE.get().wrapping_add(done);
-        let cleaned = self.pa(Ipa::new(ipa)).filter(|_| ipa < end).map(|(pa, _)| guest::clean(pa));
+        let mut now = done;
+        for _ in 0..ABSENT {
+            if now >= self.config.memory() {
+                break;
+            }
+            if let Some(pa) = self.pa(RAM_BASE.wrapping_add(now)) {
+                now = now.wrapping_add(guest::clean(pa));
+                break;
+            }
+            now = (now | (BLOCK_SIZE - 1)).wrapping_add(1);
+        }
         let mut cleaning = self.cleaning.lock();
-        match cleaned {
+        match now {
             // Else one more waits, for whom it begins anew.
-            Some(bytes) if cleaning.done == done => cleaning.done = done.wrapping_add(bytes),
-            Some(_) => {}
-            None => {
+            _ if cleaning.done != done => {}
+            _ if now > done => cleaning.done = now,
+            _ => {
                 let waiting = core::mem::take(&mut cleaning.waiting);
                 cleaning.over |= waiting;
                 drop(cleaning);

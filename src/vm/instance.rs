@@ -13,10 +13,11 @@ use super::description::VmConfig;
 use super::image::LoadPlan;
 use super::layout::UART_INTID;
 use super::life::{InvalidTransition, Life, Why};
+use super::memory::{self, Memory};
 use super::prepare::Preparation;
 use super::schedule::{self, Thing};
 use super::stolen::StolenTime;
-use super::{Vcpu, memory, tree};
+use super::{Vcpu, tree};
 use crate::console::Order;
 use crate::device::STOLEN_TIME_BASE;
 use crate::device::calls::{self, Mitigations};
@@ -28,6 +29,7 @@ use crate::el2::cache;
 use crate::el2::features::{csv2, id_register, most_vmid};
 use crate::el2::layout::MAX_PCPUS;
 use crate::el2::lock::{Lock, LockGuard, rank};
+use crate::memory::frames::Frames;
 use crate::memory::stage2::{self, Attributes, Stage2};
 use crate::memory::tables::Tables;
 use crate::memory::{Ipa, PAGE_SIZE};
@@ -70,7 +72,7 @@ pub struct Vm {
     pub power: Lock<Power, { rank::DEVICE }>,
     /// Which of its vCPUs ran last on each pCPU.
     last: [AtomicUsize; MAX_PCPUS],
-    pub(super) stage2: Lock<Stage2<Tables>, { rank::STAGE2 }>,
+    pub(super) memory: Lock<Memory, { rank::STAGE2 }>,
     life: Lock<Life, { rank::LIFE }>,
     /// How often it has begun to run.
     lives: AtomicUsize,
@@ -183,7 +185,7 @@ impl Vm {
             stolen_time,
             power: Lock::new(Power::new()),
             last: [const { AtomicUsize::new(NOBODY) }; MAX_PCPUS],
-            stage2: Lock::new(stage2),
+            memory: Lock::new(Memory { stage2, frames: Frames::new(config.frames()) }),
             life: Lock::new(Life::Made),
             lives: AtomicUsize::new(0),
             job,
@@ -205,7 +207,7 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Starts it: first the job that takes memory, zeroes it and loads its images.
+    /// Starts it: first the job that takes memory and loads its images.
     pub fn start(&'static self) -> Result<(), InvalidTransition> {
         self.life.lock().start()?;
         LIVE.fetch_add(1, Ordering::AcqRel);
@@ -389,9 +391,7 @@ impl Vm {
         console::flush_vm(self.id);
         if again {
             info!("{}: reset", self.name);
-            let mut preparation = self.preparation.lock();
-            *preparation = preparation.take().map(Preparation::Zero).unwrap_or_default();
-            drop(preparation);
+            *self.preparation.lock() = Preparation::Take;
             return self.call_job();
         }
         self.give_back();
@@ -448,12 +448,6 @@ impl Vm {
         }
         drop(uart);
         self.notify(effects);
-    }
-
-    /// Whether the VM owns `ipa` as RAM: a stage-2 fault on it came from a change of the tables
-    /// that is over now, since this waits for the lock.
-    pub fn is_mapped(&self, ipa: Ipa) -> bool {
-        self.stage2.lock().translate(ipa).is_some()
     }
 
     /// Notes that `vcpu` comes to `pcpu`; true if another vCPU of this VM was there last, so that

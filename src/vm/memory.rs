@@ -1,14 +1,16 @@
 //! A VM's memory: frames that it takes from the machine's when it starts and gives back when it is
-//! off, and the stage-2 tables that let its vCPUs see them.
+//! off, and the stage-2 tables that let its vCPUs see them, each from its first touch on.
 
 use log::{debug, error};
 use spin::Once;
 
 use super::Vm;
-use super::description::VmConfig;
+use crate::device::STOLEN_TIME_BASE;
 use crate::el2::lock::{Lock, rank};
-use crate::memory::frames::{self, Clean, Dirty, FrameAllocator, Frames, Run};
-use crate::memory::{BLOCK_SIZE, Ipa, Pa, guest, stage2};
+use crate::memory::frames::{self, FrameAllocator, Frames};
+use crate::memory::stage2::Stage2;
+use crate::memory::tables::Tables;
+use crate::memory::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa, guest};
 
 /// The machine's memory that no VM has.
 static FREE: Once<Lock<FrameAllocator, { rank::FRAMES }>> = Once::new();
@@ -23,61 +25,40 @@ pub(super) fn make_room() {
     FREE.get().into_iter().for_each(|free| free.lock().make_room());
 }
 
-/// Takes what a VM needs.
-pub(super) fn take(config: &VmConfig<'_>) -> Result<Frames<Dirty>, frames::Error> {
-    let frames = match FREE.get() {
-        Some(free) => free.lock().allocate(config.frames())?,
-        None => return Err(frames::Error::Exhausted(config.frames(), 0)),
-    };
-    for run in frames.runs() {
-        debug!("{}: {} MiB at {}", config.name, run.bytes() >> 20, run.pa);
-    }
-    Ok(frames)
+/// What a VM has, and what its vCPUs see of it.
+pub struct Memory {
+    pub(super) stage2: Stage2<Tables>,
+    pub(super) frames: Frames,
 }
 
 impl Vm {
-    /// Lets its vCPUs see its memory, now that all of it is zero.
-    pub(super) fn map(&self, frames: &Frames<Clean>) -> Result<(), stage2::Error> {
-        let mut stage2 = self.stage2.lock();
-        let mut runs = frames.runs().iter();
-        let mut run = Run { pa: Pa::new(0), frames: 0 };
-        for (ipa, bytes, attributes) in &self.plan.memory {
-            let (mut ipa, mut left) = (*ipa, *bytes);
-            // As it was before a reset.
-            if stage2.translate(ipa).is_some() {
-                continue;
-            }
-            while left > 0 {
-                if run.frames == 0 {
-                    let Some(next) = runs.next() else { return Ok(()) };
-                    run = *next;
-                }
-                let piece = left.min(run.bytes());
-                stage2.map(ipa, run.pa, piece, *attributes)?;
-                let used = piece.div_ceil(BLOCK_SIZE);
-                run.pa = run.pa.wrapping_add(used.wrapping_mul(BLOCK_SIZE));
-                run.frames = run.frames.saturating_sub(used);
-                ipa = ipa.wrapping_add(piece);
-                left -= piece;
-            }
+    /// Takes from the machine what the VM needs; or, if it has that from its former life, lets its
+    /// vCPUs see none of it any more.
+    pub(super) fn take_memory(&self) -> Result<(), frames::Error> {
+        let mut memory = self.memory.lock();
+        if !memory.frames.runs().is_empty() {
+            self.hide(&mut memory);
+            memory.frames.soil();
+            return Ok(());
+        }
+        let free = FREE.get().ok_or(frames::Error::Exhausted(self.config.frames(), 0))?;
+        free.lock().allocate(&mut memory.frames)?;
+        for run in memory.frames.runs() {
+            debug!("{}: {} MiB at {}", self.name, run.bytes() >> 20, run.pa);
         }
         Ok(())
     }
 
     /// Gives its memory back, now that none of its vCPUs will run.
     pub(super) fn give_back(&self) {
-        let Some(frames) = self.preparation.lock().take() else { return };
-        for (ipa, bytes, _) in &self.plan.memory {
-            // Whole mappings, so that nothing is split and nothing can fail.
-            if let Err(error) = self.stage2.lock().unmap(*ipa, *bytes) {
-                error!("{}: {error}", self.name);
-            }
-        }
         let Some(free) = FREE.get() else { return };
+        let mut memory = self.memory.lock();
+        self.hide(&mut memory);
         let mut free = free.lock();
-        free.release(frames);
+        free.release(&mut memory.frames);
         let now = free.available();
         drop(free);
+        drop(memory);
         debug!(
             "{}: its memory is given back, {} MiB are free",
             self.name,
@@ -85,15 +66,52 @@ impl Vm {
         );
     }
 
+    fn hide(&self, memory: &mut Memory) {
+        for (ipa, bytes, _) in &self.plan.memory {
+            if let Err(error) = memory.stage2.unmap(*ipa, *bytes) {
+                error!("{}: {error}", self.name);
+            }
+        }
+    }
+
+    /// Whether the VM has memory at `ipa`: then whoever faulted there is to try again. What no vCPU
+    /// has seen yet comes nearer by that: one slice of the frame is zeroed here, on the account of
+    /// who touches it, and with the last slice the frame is mapped.
+    ///
+    /// The lock is held for the books alone, so that a sibling on another pCPU zeroes the next slice
+    /// meanwhile. One that finds no slice left comes again and again, until the last one is done: for
+    /// no longer than a slice, since nothing keeps a pCPU at EL2 from ending its own. No claim
+    /// outlives the VM's life: a vCPU that holds one has not been put away.
+    pub fn touch(&self, ipa: Ipa) -> bool {
+        let Some(piece) = self.plan.piece(ipa) else { return false };
+        let mut memory = self.memory.lock();
+        // Those that it can't have are claimed by others, or all is mapped by now.
+        let Some(claim) = memory.frames.claim(piece.frame) else { return true };
+        drop(memory);
+        let zeroed = claim.zero(guest::zero);
+        let Memory { stage2, frames } = &mut *self.memory.lock();
+        let Some(clean) = frames.finish(zeroed) else { return true };
+        let mapped = stage2.map(piece.ipa, clean.pa(), piece.bytes, piece.attributes);
+        if let Err(error) = mapped {
+            error!("{}: {error}", self.name);
+        }
+        mapped.is_ok()
+    }
+
+    /// Whether the VM has memory at `ipa`, that which nobody has touched yet included.
+    pub fn has_memory(&self, ipa: Ipa) -> bool {
+        ipa.align_down(PAGE_SIZE).get() == STOLEN_TIME_BASE || self.plan.piece(ipa).is_some()
+    }
+
     /// The word of its memory at `ipa`, a multiple of 4, as its vCPUs see it.
     pub fn read_word(&self, ipa: Ipa) -> Option<u32> {
         // The lock, so that it is still there while it is read.
-        let stage2 = self.stage2.lock();
-        guest::read_word(stage2.translate(ipa)?.pa)
+        let memory = self.memory.lock();
+        guest::read_word(memory.stage2.translate(ipa)?.pa)
     }
 
-    /// Where `ipa` leads, and how many bytes from there on lie together.
-    pub(super) fn pa(&self, ipa: Ipa) -> Option<(Pa, u64)> {
-        self.stage2.lock().translate(ipa).map(|found| (found.pa, found.len))
+    /// Where `ipa` leads; `None` if no vCPU sees anything there.
+    pub(super) fn pa(&self, ipa: Ipa) -> Option<Pa> {
+        self.memory.lock().stage2.translate(ipa).map(|found| found.pa)
     }
 }

@@ -1,82 +1,64 @@
-//! A VM's job: the preparation of its memory (zero it, load its images and its tree), and the
-//! cleaning of its caches. Both are done in slices, so that no pCPU is at EL2 for long, and
-//! charged to the VM by the run queue.
+//! A VM's job: the preparation of its memory (its images and its tree, and of its frames those that
+//! these lie in), and the cleaning of its caches. Both are done in slices, so that no pCPU is at EL2
+//! for long, and charged to the VM by the run queue.
 
 use core::ops::Range;
 
-use log::error;
-
-use super::{Vm, memory};
+use super::Vm;
 use crate::el2::cache;
-use crate::memory::frames::{Clean, Dirty, Frames};
-use crate::memory::guest::{self, SLICE};
+use crate::memory::{BLOCK_SIZE, Ipa, guest};
 
-/// Where the job is, and whose the frames are meanwhile: only frames that are all zero can be
-/// loaded, and only those are ever mapped for a guest.
-#[derive(Default)]
+/// Where the job is.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub enum Preparation {
-    /// The VM has no memory; or it is between two steps.
+    /// There is nothing to prepare.
     #[default]
     Nothing,
-    /// It is to get memory.
+    /// The VM is to get memory.
     Take,
-    /// Being zeroed.
-    Zero(Frames<Dirty>),
-    /// Zero; part `part` of the images is there up to byte `done`.
+    /// Part `part` of what is loaded is there up to byte `done`.
     Load {
-        /// The VM's frames.
-        frames: Frames<Clean>,
-        /// Index among the plan's kernel segments, then initrd, then tree.
+        /// Index among [`Vm::part`]s.
         part: usize,
         /// Bytes done.
-        done: usize,
+        done: u64,
     },
-    /// All is there: nothing to do.
-    Done(Frames<Clean>),
-}
-
-impl Preparation {
-    /// The frames out of it, as whoever used them left them.
-    pub fn take(&mut self) -> Option<Frames<Dirty>> {
-        match core::mem::take(self) {
-            Self::Nothing | Self::Take => None,
-            Self::Zero(frames) => Some(frames),
-            Self::Load { frames, .. } | Self::Done(frames) => Some(frames.soil()),
-        }
-    }
 }
 
 impl Vm {
     /// Does one slice of the VM's job: its preparation, or the cleaning of its caches. False when
     /// there is nothing to do.
     ///
-    /// Only one pCPU at a time runs the job, by the run queue's invariant: nobody waits for these
-    /// locks for long.
+    /// Only one pCPU at a time runs the job, by the run queue's invariant: nobody waits for this
+    /// lock for long.
     ///
     /// Not inlined: what a slice needs has no place in the run loop's registers.
     #[inline(never)]
     pub fn job_slice(&'static self) -> bool {
         let mut preparation = self.preparation.lock();
-        *preparation = match core::mem::take(&mut *preparation) {
-            Preparation::Take => match memory::take(&self.config) {
-                Ok(frames) => Preparation::Zero(frames),
-                Err(why) => {
-                    drop(preparation);
-                    self.unprepared(&why);
-                    return true;
-                }
-            },
-            Preparation::Zero(frames) => self.zero_slice(frames),
-            Preparation::Load { frames, part, done } => self.load_slice(frames, part, done),
-            other => {
-                *preparation = other;
+        let refused = match *preparation {
+            Preparation::Nothing => {
                 drop(preparation);
                 return self.clean_slice();
             }
+            Preparation::Take => {
+                let taken = self.take_memory();
+                *preparation = match taken {
+                    Ok(()) => Preparation::Load { part: 0, done: 0 },
+                    Err(_) => Preparation::Nothing,
+                };
+                taken.err()
+            }
+            Preparation::Load { part, done } => {
+                *preparation = self.load_slice(part, done);
+                None
+            }
         };
-        let done = matches!(*preparation, Preparation::Done(_));
+        let done = *preparation == Preparation::Nothing;
         drop(preparation);
-        if done {
+        if let Some(why) = refused {
+            self.unprepared(&why);
+        } else if done {
             self.fill_in_seeds();
             self.forget_translations();
             self.prepared();
@@ -84,37 +66,36 @@ impl Vm {
         true
     }
 
-    fn zero_slice(&self, mut frames: Frames<Dirty>) -> Preparation {
-        if !frames.zero_step(SLICE, guest::zero) {
-            return Preparation::Zero(frames);
+    fn load_slice(&self, part: usize, done: u64) -> Preparation {
+        let Some((ipa, bytes, size)) = self.part(part) else { return Preparation::Nothing };
+        let at = ipa.wrapping_add(done);
+        let step = match (self.pa(at), bytes.get(done as usize..)) {
+            // Nothing but zeros: not yet.
+            _ if size == 0 => 0,
+            (Some(pa), Some(rest)) if !rest.is_empty() => guest::write(pa, rest),
+            // Frame by frame.
+            (Some(_), _) => BLOCK_SIZE - done % BLOCK_SIZE,
+            // A slice of its frame is zero now.
+            (None, _) if self.touch(at) => 0,
+            (None, _) => size,
+        };
+        let done = done.saturating_add(step);
+        if done < size {
+            return Preparation::Load { part, done };
         }
-        match frames.clean() {
-            Ok(frames) => {
-                if let Err(error) = self.map(&frames) {
-                    error!("{}: {error}", self.name);
-                }
-                Preparation::Load { frames, part: 0, done: 0 }
-            }
-            Err(frames) => Preparation::Zero(frames),
-        }
+        Preparation::Load { part: part.wrapping_add(1), done: 0 }
     }
 
-    fn load_slice(&self, frames: Frames<Clean>, part: usize, done: usize) -> Preparation {
-        let Some((ipa, bytes)) = self.part(part) else { return Preparation::Done(frames) };
-        let rest = bytes.get(done..).unwrap_or(&[]);
-        let pa = self.pa(ipa.wrapping_add(done as u64));
-        let step = pa.map_or(rest.len() as u64, |(pa, _)| guest::write(pa, rest));
-        let done = done.wrapping_add(step as usize);
-        let (part, done) =
-            if done >= bytes.len() { (part.wrapping_add(1), 0) } else { (part, done) };
-        Preparation::Load { frames, part, done }
-    }
-
-    /// The `part`th thing to load: segments of the kernel and regions, the initrd, the tree.
-    fn part(&self, part: usize) -> Option<(crate::memory::Ipa, &[u8])> {
+    /// The `part`th thing to load, with the size of the memory that must be there for it: segments of
+    /// the kernel and regions, the initrd, the tree. A VM that may not wait for memory when it runs
+    /// has all of it before.
+    fn part(&self, part: usize) -> Option<(Ipa, &[u8], u64)> {
+        let memory = self.plan.memory.iter().filter(|_| self.config.dedicated);
+        let memory = memory.map(|(ipa, bytes, _)| (*ipa, &[][..], *bytes));
         let segments = self.plan.loads.iter().chain(self.plan.initrd.as_ref());
         let segments = segments.map(|one| (one.ipa, one.bytes));
-        segments.chain([(self.plan.tree, self.tree.as_slice())]).nth(part)
+        let loads = segments.chain([(self.plan.tree, self.tree.as_slice())]);
+        memory.chain(loads.map(|(ipa, bytes)| (ipa, bytes, bytes.len() as u64))).nth(part)
     }
 
     /// Writes seeds into the guest's tree, others at each start.
@@ -125,9 +106,7 @@ impl Vm {
                 let mut seed = [0; 32];
                 random.lock().fill(&mut seed);
                 let seed = seed.get(..end.wrapping_sub(start)).unwrap_or(&seed);
-                let Some((pa, _)) = self.pa(self.plan.tree.wrapping_add(start as u64)) else {
-                    return;
-                };
+                let Some(pa) = self.pa(self.plan.tree.wrapping_add(start as u64)) else { return };
                 start = start.wrapping_add(guest::write(pa, seed).max(1) as usize);
             }
         }

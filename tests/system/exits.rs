@@ -24,6 +24,19 @@ pub fn tests() -> Vec<Test> {
         outcome.expect_pass("p", 9)?;
         outcome.expect_status(0)
     });
+    let touch = Test::new("exits/touch", |config| {
+        let vm = Vm::new("p").kernel("touch").memory(64).rom(0x0400_0000, 0x60_0000, "rom");
+        let outcome = Case::new(config).vm(vm.bootargs("rom")).run()?;
+        outcome.expect_pass("p", 15)?;
+        outcome.expect_status(0)
+    });
+    let together = Test::new("exits/touch-together", |config| {
+        let vm = Vm::new("p").kernel("touch").memory(64).cpus(2);
+        let outcome = Case::new(config).vm(vm).run()?;
+        outcome.expect_pass("p", 15)?;
+        outcome.expect_status(0)
+    });
     // The two race only on two pCPUs.
-    PROBES.into_iter().map(test).chain([rewrite.smp(&[2]), rom]).collect()
+    let others = [rewrite.smp(&[2]), rom, touch, together.smp(&[2, 4])];
+    PROBES.into_iter().map(test).chain(others).collect()
 }

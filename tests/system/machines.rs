@@ -93,6 +93,32 @@ pub fn tests() -> Vec<Test> {
                 _ => Err(outcome.failure(format!("of {all:?} MiB, given back: {back:?}"))),
             }
         }),
+        Test::new("machines/large", |config| {
+            // What it doesn't touch costs it nothing, neither at its start nor by set and way.
+            let vm = Vm::new("p").kernel("reboot").memory(512).bootargs("until=0");
+            let ways = Vm::new("ways").kernel("setway").memory(256);
+            let outcome = Case::new(config).counting_instructions().vm(vm).vm(ways).run()?;
+            outcome.expect_pass("p", 3)?;
+            outcome.expect_pass("ways", 5)?;
+            match outcome.number("p", "BOOT", "cntpct_ms")? {
+                0..50 => outcome.expect_status(0),
+                ms => Err(outcome.failure(format!("{ms} ms to its first line"))),
+            }
+        })
+        .profile(Profile::Release)
+        .smp(&[1]),
+        Test::new("machines/large-dedicated", |config| {
+            // It has to wait for its memory before it starts, and not later.
+            let vm = Vm::new("p").kernel("reboot").memory(512).dedicated().bootargs("until=0");
+            let outcome = Case::new(config).counting_instructions().vm(vm).run()?;
+            outcome.expect_pass("p", 3)?;
+            match outcome.number("p", "BOOT", "cntpct_ms")? {
+                ms @ 0..150 => Err(outcome.failure(format!("{ms} ms to its first line"))),
+                _ => outcome.expect_status(0),
+            }
+        })
+        .profile(Profile::Release)
+        .smp(&[1]),
         Test::new("machines/operator-starts", |config| {
             // One that waits for it, and again when it is off; not while it runs.
             let late = Vm::new("late").kernel("pong").no_autostart();

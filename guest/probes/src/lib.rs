@@ -14,6 +14,7 @@
 //! | [`dabort`], [`iabort`] | accesses to where nothing is | |
 //! | [`isv0`] | device accesses without a syndrome | |
 //! | [`rom`] | read-only memory | |
+//! | [`touch`] | memory that nobody has used yet, by one CPU or two | `rom` |
 //! | [`fp`] | FP and SIMD | `seed=` `loops=` |
 //! | [`align`], [`debug`], [`illegal`], [`serror`], [`fiq`] | the other exceptions | |
 //! | [`setway`] | cache maintenance by set and way | |
@@ -80,6 +81,7 @@ pub mod state;
 pub mod svc;
 pub mod sysreg;
 pub mod timer;
+pub mod touch;
 pub mod tree;
 pub mod turns;
 pub mod uneoi;

@@ -1,29 +1,34 @@
 //! The machine's RAM for VMs, in frames of 2 MiB.
 //!
 //! The books are kept in EL2's heap, never in the frames: a free frame holds whatever was there
-//! before, and EL2 does not even map it. What a VM left must not be seen by the next life of it,
-//! so frames have two states, told apart by their type:
+//! before, and EL2 does not even map it. A VM has its [`Frames`] from its start until it is off, and
+//! what somebody left in them must not be seen by it. So each is zeroed before it is mapped, slice by
+//! slice, and that is told by types:
 //!
 //! ```text
-//!   FrameAllocator ──allocate──▶ Frames<Dirty> ──zero_step… clean──▶ Frames<Clean> ─▶ stage 2
-//!         ▲                          ▲                               │
-//!         └──release (off)───────────┴─────────soil (reset)──────────┘
+//!   FrameAllocator ──allocate──▶ Frames ──claim──▶ Claim ──zero──▶ Zeroed ──finish──▶ Clean ─▶ stage 2
+//!         ▲                        │ ▲                                │
+//!         └────release (off)───────┘ └── another slice is missing ────┘
 //! ```
 //!
-//! [`Frames<Clean>`](Frames) comes from nowhere else than from zeroing every byte. Neither type
-//! can be copied: whoever holds it holds the memory, and it is nobody else's.
+//! [`Clean`] comes from nowhere else than from zeroing every slice of a frame, and at most once until
+//! the frames are soiled again. None of the four can be copied.
 
+mod slices;
+
+use alloc::boxed::Box;
 use alloc::collections::BinaryHeap;
+use alloc::vec;
 use alloc::vec::Vec;
-use core::marker::PhantomData;
 
 use arrayvec::ArrayVec;
 use thiserror::Error;
 
-use super::{BLOCK_SIZE, GIB, Pa, align_up};
+use super::{BLOCK_SIZE, Pa, align_up};
 
-/// Frames in a gigabyte.
-const GIB_FRAMES: u64 = GIB / BLOCK_SIZE;
+use slices::Slices;
+pub use slices::{Claim, Clean, SLICE, Zeroed};
+
 /// The most runs that a VM's frames come in.
 const MAX_RUNS: usize = 32;
 
@@ -46,89 +51,39 @@ impl Run {
     const fn end(self) -> u64 {
         self.pa.get().wrapping_add(self.bytes())
     }
-
-    /// The first whole gigabyte in it, and what lies before the first and behind the last; or all of
-    /// it, if there is none.
-    fn pieces(self) -> [Self; 3] {
-        let gib = align_up(self.pa.get(), GIB).filter(|gib| self.end().saturating_sub(*gib) >= GIB);
-        let Some(gib) = gib else { return [self; 3] };
-        let part = |start: u64, end: u64| Self {
-            pa: Pa::new(start),
-            frames: end.saturating_sub(start) / BLOCK_SIZE,
-        };
-        let last = self.end() & !(GIB - 1);
-        [part(gib, gib.wrapping_add(GIB)), part(self.pa.get(), gib), part(last, self.end())]
-    }
 }
 
-/// State of frames: they hold what somebody left there.
+/// The frames of a VM, and what of them is zero. Its room is for a number of frames, all or none of
+/// which it has: so a VM that starts later can't meet a full heap.
 #[derive(Debug)]
-pub enum Dirty {}
-
-/// State of frames: every byte was zeroed since they were allocated.
-#[derive(Debug)]
-pub enum Clean {}
-
-/// All frames that one call of [`FrameAllocator::allocate`] gave to a VM.
-#[derive(Debug)]
-#[must_use = "frames that are dropped are lost until the machine restarts"]
-pub struct Frames<State> {
+pub struct Frames {
     runs: ArrayVec<Run, MAX_RUNS>,
-    /// Bytes zeroed so far, counted through the runs.
-    zeroed: u64,
-    state: PhantomData<State>,
+    /// Of each frame, in the order of the runs.
+    slices: Box<[Slices]>,
 }
 
-impl<State> Frames<State> {
-    /// Where they are, runs of whole gigabytes first: mapped in this order from an IPA that is a
-    /// multiple of 1 GiB, they become 1 GiB blocks.
+impl Frames {
+    /// Room for `count` frames.
+    pub fn new(count: u64) -> Self {
+        let slices = vec![Slices::default(); count as usize];
+        Self { runs: ArrayVec::new(), slices: slices.into() }
+    }
+
+    /// Where they are; nothing, while it has none.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// Length in bytes of all of them.
-    pub fn bytes(&self) -> u64 {
-        self.runs.iter().map(|run| run.bytes()).sum()
-    }
-
-    fn into_state<Other>(self) -> Frames<Other> {
-        Frames { runs: self.runs, zeroed: 0, state: PhantomData }
-    }
-}
-
-impl Frames<Dirty> {
-    /// Zeroes the next piece, of at most `slice` bytes and within one frame.
-    ///
-    /// `zero` gets its address and length and returns how much of it, from its start, is zero
-    /// now. Returns whether all is done.
-    pub fn zero_step(&mut self, slice: u64, zero: impl FnOnce(Pa, u64) -> u64) -> bool {
-        let mut before = self.zeroed;
+    /// Where the frame of number `index` is.
+    fn pa(&self, index: u64) -> Option<Pa> {
+        let mut before = index;
         for run in &self.runs {
-            if let Some(left) = run.bytes().checked_sub(before).filter(|left| *left > 0) {
-                let pa = run.pa.wrapping_add(before);
-                let len = left.min(slice).min(BLOCK_SIZE - pa.offset_in(BLOCK_SIZE));
-                self.zeroed = self.zeroed.saturating_add(zero(pa, len).min(len));
-                break;
+            if before < run.frames {
+                return Some(run.pa.wrapping_add(before.wrapping_mul(BLOCK_SIZE)));
             }
-            before = before.saturating_sub(run.bytes());
+            before -= run.frames;
         }
-        self.zeroed >= self.bytes()
-    }
-
-    /// The frames as clean ones, if every byte has been zeroed; otherwise themselves.
-    #[expect(
-        clippy::result_large_err,
-        reason = "nothing is allocated for it, and it is seldom asked"
-    )]
-    pub fn clean(self) -> Result<Frames<Clean>, Self> {
-        if self.zeroed >= self.bytes() { Ok(self.into_state()) } else { Err(self) }
-    }
-}
-
-impl Frames<Clean> {
-    /// The frames as dirty ones: the VM has used them and starts anew.
-    pub fn soil(self) -> Frames<Dirty> {
-        self.into_state()
+        None
     }
 }
 
@@ -178,8 +133,8 @@ impl FrameAllocator {
     }
 
     /// Takes frames back.
-    pub fn release(&mut self, frames: Frames<Dirty>) {
-        frames.runs.iter().for_each(|run| self.add(*run));
+    pub fn release(&mut self, frames: &mut Frames) {
+        frames.runs.drain(..).for_each(|run| self.add(run));
         self.join();
     }
 
@@ -211,42 +166,33 @@ impl FrameAllocator {
         self.holes.iter().map(|hole| hole.frames).sum()
     }
 
-    /// Gives out `count` frames, all or none.
+    /// Gives `frames`, which has none, as many as it has room for.
     ///
-    /// Whole gigabytes first, so that stage 2 can use 1 GiB blocks; the rest from the smallest
-    /// piece beside these that holds all of it, breaking a free gigabyte only if there is no other;
-    /// and from several pieces, the largest first, if it must be. A search through the books: not
-    /// for the exit path.
-    pub fn allocate(&mut self, count: u64) -> Result<Frames<Dirty>, Error> {
-        let available = self.available();
+    /// From the smallest hole that holds all of them, or from several, the largest first. A search
+    /// through the books: not for the exit path.
+    pub fn allocate(&mut self, frames: &mut Frames) -> Result<(), Error> {
+        let (available, count) = (self.available(), frames.slices.len() as u64);
         if count > available {
             return Err(Error::Exhausted(count, available));
         }
-        let mut frames = Frames { runs: ArrayVec::new(), zeroed: 0, state: PhantomData };
+        frames.soil();
         let mut left = count;
         while left > 0 {
-            let pieces = self.holes.iter().flat_map(|hole| hole.pieces());
-            // Among equals the lowest address. There is a piece as long as anything is free.
-            let best = pieces.min_by_key(|piece| match piece.frames {
-                GIB_FRAMES if piece.pa.is_aligned(GIB) && left >= GIB_FRAMES => (0, 0),
-                GIB_FRAMES if piece.pa.is_aligned(GIB) => (2, 0),
-                frames if frames >= left => (1, frames),
-                frames => (3, u64::MAX - frames),
+            // Among equals the lowest address. There is a hole as long as anything is free.
+            let best = self.holes.iter().min_by_key(|hole| match hole.frames {
+                frames if frames >= left => (0, frames),
+                frames => (1, u64::MAX - frames),
             });
             let Some(best) = best else { break };
             let run = Run { pa: best.pa, frames: best.frames.min(left) };
-            if let Some(last) = frames.runs.last_mut()
-                && last.end() == run.pa.get()
-            {
-                last.frames = last.frames.saturating_add(run.frames);
-            } else if frames.runs.try_push(run).is_err() {
+            if frames.runs.try_push(run).is_err() {
                 self.release(frames);
                 return Err(Error::Scattered(available));
             }
             self.remove(run);
             left -= run.frames;
         }
-        Ok(frames)
+        Ok(())
     }
 
     /// Takes `run` out of the hole that it lies in.

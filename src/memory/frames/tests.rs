@@ -1,10 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::string::ToString;
 use std::vec::Vec;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::memory::GIB;
 
 const M2: u64 = BLOCK_SIZE;
 /// That take frames at most.
@@ -16,12 +17,19 @@ fn allocator(ranges: &[(u64, u64)]) -> FrameAllocator {
     frames
 }
 
-fn runs<State>(frames: &Frames<State>) -> Vec<(u64, u64)> {
+fn runs(frames: &Frames) -> Vec<(u64, u64)> {
     frames.runs().iter().map(|run| (run.pa.get(), run.frames)).collect()
 }
 
-fn take(allocator: &mut FrameAllocator, count: u64) -> Frames<Dirty> {
-    allocator.allocate(count).expect("enough frames")
+fn try_take(allocator: &mut FrameAllocator, count: u64) -> Result<Frames, Error> {
+    let mut frames = Frames::new(count);
+    let result = allocator.allocate(&mut frames);
+    assert_eq!(frames.runs().is_empty(), result.is_err() || count == 0, "all or none");
+    result.map(|()| frames)
+}
+
+fn take(allocator: &mut FrameAllocator, count: u64) -> Frames {
+    try_take(allocator, count).expect("enough frames")
 }
 
 #[test]
@@ -41,47 +49,30 @@ fn ranges_are_trimmed_sorted_and_joined() {
 }
 
 #[test]
-fn whole_gigabytes_come_first() {
-    // 0x4200_0000 up to 3.5 GiB: most of a gigabyte, a whole one, half a one.
-    let new = || allocator(&[(0x4200_0000, 0xe000_0000 - 0x4200_0000)]);
-    assert_eq!(runs(&take(&mut new(), 512 + 10)), [(0x8000_0000, 522)]);
-    // A small VM leaves the gigabyte alone: the smallest hole that holds it.
-    let mut frames = new();
-    assert_eq!(runs(&take(&mut frames, 8)), [(0xc000_0000, 8)]);
-    assert_eq!(runs(&take(&mut frames, 512)), [(0x8000_0000, 512)]);
-    // One that fits nowhere else breaks it.
-    let mut frames = new();
-    let _others = take(&mut frames, 490);
-    assert_eq!(runs(&take(&mut frames, 300)), [(0x8000_0000, 300)]);
-}
-
-#[test]
-fn a_gigabyte_is_seen_across_the_border_of_two_ranges() {
-    let mut frames = allocator(&[(0x8000_0000, 0x1000_0000), (0x9000_0000, GIB)]);
-    assert_eq!(runs(&take(&mut frames, 512)), [(0x8000_0000, 512)]);
-}
-
-#[test]
-fn two_gigabytes_in_a_row_are_one_run() {
-    let mut frames = allocator(&[(0x4000_0000, 3 * GIB)]);
-    assert_eq!(runs(&take(&mut frames, 1024 + 3)), [(0x4000_0000, 1027)]);
+fn the_smallest_hole_that_holds_all_comes_first() {
+    let mut frames = allocator(&[(0x4000_0000, 9 * M2), (0x8000_0000, 5 * M2), (0xc000_0000, M2)]);
+    assert_eq!(runs(&take(&mut frames, 4)), [(0x8000_0000, 4)]);
+    // Of two of a size the lower one.
+    assert_eq!(runs(&take(&mut frames, 1)), [(0x8000_0000 + 4 * M2, 1)]);
+    assert_eq!(runs(&take(&mut frames, 1)), [(0xc000_0000, 1)]);
+    assert_eq!(runs(&take(&mut frames, 9)), [(0x4000_0000, 9)]);
 }
 
 #[test]
 fn fragments_are_used_when_nothing_else_is_left() {
     let mut frames = allocator(&[(0x4000_0000, M2), (0x5000_0000, 2 * M2), (0x6000_0000, M2)]);
     assert_eq!(runs(&take(&mut frames, 3)), [(0x5000_0000, 2), (0x4000_0000, 1)]);
-    let error = frames.allocate(2).expect_err("one is left");
+    let error = try_take(&mut frames, 2).expect_err("one is left");
     assert_eq!(error.to_string(), "frames: 4 MiB asked for, 2 MiB free");
     assert_eq!(runs(&take(&mut frames, 1)), [(0x6000_0000, 1)]);
-    assert_eq!(frames.allocate(1).err(), Some(Error::Exhausted(1, 0)));
+    assert_eq!(try_take(&mut frames, 1).err(), Some(Error::Exhausted(1, 0)));
 }
 
 #[test]
 fn what_is_too_scattered_is_refused_and_takes_nothing() {
     let holes: Vec<_> = (0..MAX_RUNS as u64 + 1).map(|n| (0x4000_0000 + 2 * n * M2, M2)).collect();
     let mut frames = allocator(&holes);
-    let error = frames.allocate(MAX_RUNS as u64 + 1).expect_err("33 pieces");
+    let error = try_take(&mut frames, MAX_RUNS as u64 + 1).expect_err("33 pieces");
     assert_eq!(error.to_string(), "frames: 66 MiB free, in pieces of which 32 are too small");
     assert_eq!(frames.available(), MAX_RUNS as u64 + 1);
     assert_eq!(take(&mut frames, MAX_RUNS as u64).runs().len(), MAX_RUNS);
@@ -90,42 +81,64 @@ fn what_is_too_scattered_is_refused_and_takes_nothing() {
 #[test]
 fn too_much_is_refused_and_takes_nothing() {
     let mut frames = allocator(&[(0x4000_0000, 4 * M2)]);
-    assert_eq!(frames.allocate(5).err(), Some(Error::Exhausted(5, 4)));
-    assert!(frames.allocate(u64::MAX).expect_err("too many").to_string().contains("8 MiB free"));
+    assert_eq!(try_take(&mut frames, 5).err(), Some(Error::Exhausted(5, 4)));
     assert_eq!(frames.available(), 4);
 }
 
+/// Does a claim as a pCPU does, and remembers which slice it was.
+fn zero(claim: Claim, zeroed: &mut BTreeSet<u64>) -> Zeroed {
+    claim.zero(|pa, len| {
+        assert!(len == SLICE && pa.is_aligned(SLICE));
+        assert!(zeroed.insert(pa.get()), "{pa} twice");
+        len
+    })
+}
+
 #[test]
-fn frames_are_clean_only_when_every_byte_was_zeroed() {
-    let mut allocator = allocator(&[(0x4000_0000, 2 * M2), (0x8000_0000, M2)]);
-    let mut frames = take(&mut allocator, 3);
-    let slice = 0x30_0000; // more than a frame: cut to it
-    let mut zeroed = BTreeMap::new();
-    let mut steps = 0;
-    frames = frames.clean().expect_err("nothing zeroed yet");
-    // Every second step does only half of its piece.
-    while !frames.zero_step(slice, |pa, len| {
-        assert!(len <= M2 && pa.offset_in(M2) + len <= M2);
-        let done = if steps % 2 == 0 { len / 2 } else { len };
-        zeroed.insert(pa.get(), done);
-        done
-    }) {
-        steps += 1;
-        assert!(steps < 100);
-        frames = frames.clean().expect_err("not all zeroed yet");
+fn a_frame_is_clean_when_its_last_slice_is_zero_and_once_only() {
+    let mut frames = take(&mut allocator(&[(0x4000_0000, 2 * M2), (0x8000_0000, M2)]), 3);
+    for (index, pa) in [(2, 0x8000_0000), (0, 0x4000_0000), (1, 0x4000_0000 + M2)] {
+        // The smallest run last: the frame's number goes by the order of the runs.
+        let index = (index + 3 - u64::from(runs(&frames)[0].1 == 1)) % 3;
+        let mut zeroed = BTreeSet::new();
+        for slice in 0..M2 / SLICE {
+            let claim = frames.claim(index).expect("a slice");
+            let clean = frames.finish(zero(claim, &mut zeroed));
+            let wanted = (slice == M2 / SLICE - 1).then_some(pa);
+            assert_eq!(clean.map(|clean| clean.pa().get()), wanted);
+        }
+        assert_eq!(zeroed, (pa..pa + M2).step_by(SLICE as usize).collect());
+        assert!(frames.claim(index).is_none());
     }
-    let total: u64 = zeroed.values().sum();
-    assert_eq!(total, 3 * M2);
-    let mut expected: Vec<_> =
-        frames.runs().iter().flat_map(|r| [r.pa.get(), r.pa.get() + r.bytes()]).collect();
-    expected.sort_unstable();
-    assert_eq!(zeroed.keys().next(), expected.first());
-    let clean = frames.clean().expect("all zeroed");
-    assert_eq!(clean.bytes(), 3 * M2);
-    let mut dirty = clean.soil();
-    assert!(!dirty.zero_step(1, |_, _| 1), "after a reset all is to do again");
-    // A liar gains nothing: no more counts than the piece.
-    assert!(!dirty.zero_step(1, |_, _| u64::MAX));
+    assert!(frames.claim(3).is_none(), "there are three");
+    frames.soil();
+    assert!(frames.claim(0).is_some(), "after a reset all is to do again");
+}
+
+#[test]
+fn what_was_not_zeroed_as_a_whole_is_claimed_anew() {
+    let mut frames = take(&mut allocator(&[(0x4000_0000, M2)]), 1);
+    for done in [0, 1, SLICE - 1] {
+        let claim = frames.claim(0).expect("a slice");
+        assert!(frames.finish(claim.zero(|pa, _| pa.get() - 0x4000_0000 + done)).is_none());
+    }
+    let mut zeroed = BTreeSet::new();
+    let clean = (0..8).find_map(|_| {
+        let claim = frames.claim(0).expect("a slice");
+        frames.finish(zero(claim, &mut zeroed))
+    });
+    assert_eq!((clean.map(|clean| clean.pa().get()), zeroed.len()), (Some(0x4000_0000), 8));
+}
+
+#[test]
+fn a_vm_without_frames_has_nothing_to_claim() {
+    let mut allocator = allocator(&[(0x4000_0000, M2)]);
+    let mut frames = Frames::new(1);
+    assert!(frames.claim(0).is_none());
+    allocator.allocate(&mut frames).expect("one frame");
+    allocator.release(&mut frames);
+    assert!(frames.claim(0).is_none());
+    assert_eq!(allocator.available(), 1);
 }
 
 /// Frames that are asked for at once, at most: more than are in a gigabyte.
@@ -154,9 +167,9 @@ proptest! {
         prop_assert_eq!(frames.available(), ours.len() as u64);
         let mut given = BTreeSet::new();
         for count in counts {
-            match frames.allocate(count) {
+            match try_take(&mut frames, count) {
                 Ok(got) => {
-                    prop_assert_eq!(got.bytes(), count * M2);
+                    prop_assert_eq!(got.runs().iter().map(|run| run.frames).sum::<u64>(), count);
                     for run in got.runs() {
                         let pas = (0..run.frames).map(|i| run.pa.get() + i * M2);
                         for pa in pas {
@@ -182,9 +195,9 @@ proptest! {
     ) {
         let fresh = || allocator(&[(0x4000_0000, 3 * GIB), (0x2_0000_0000, 100 * M2)]);
         let mut frames = fresh();
-        let mut given: Vec<_> = counts.iter().filter_map(|n| frames.allocate(*n).ok()).collect();
+        let mut given: Vec<_> = counts.iter().filter_map(|n| try_take(&mut frames, *n).ok()).collect();
         while !given.is_empty() {
-            frames.release(given.swap_remove(order as usize % given.len()));
+            frames.release(&mut given.swap_remove(order as usize % given.len()));
         }
         prop_assert_eq!(frames.available(), fresh().available());
         prop_assert_eq!(&frames.holes, &fresh().holes);

@@ -14,11 +14,9 @@
 //!   held in a TLB, so nothing has to be invalidated.
 //! - *valid → invalid* ([`Stage2::unmap`]): the stores, DSB, TLBI, DSB. Only then are the tables
 //!   that became empty given back: until then a walker may still stand in them.
-//! - *block → table* (where [`Stage2::unmap`] ends within a block): break-before-make, because a TLB that holds both
-//!   the block and a page of it may raise a TLB conflict or mix them: the descriptor becomes
-//!   invalid, DSB, TLBI, DSB, and only then points to the new table. A vCPU that touches the
-//!   block in between takes a translation fault; whoever handles it waits for our lock, finds
-//!   the IPA mapped, and lets the vCPU try again.
+//!
+//! Blocks are never split, and tables never joined to a block: there is nothing for which
+//! break-before-make would be needed.
 //!
 //! Everything here is pure: [`TableMemory`] is the machine, implemented by EL2 and, for tests, by a
 //! simulation with a hostile TLB.
@@ -94,6 +92,9 @@ pub enum Error {
     /// Something is mapped at this IPA already.
     #[error("stage 2: IPA {0} is mapped already")]
     Overlap(Ipa),
+    /// A part of the block at this IPA is to go.
+    #[error("stage 2: the block at IPA {0} goes as a whole or not at all")]
+    Part(Ipa),
     /// No memory for a table.
     #[error("stage 2: no memory for a table")]
     NoTables,
@@ -145,7 +146,6 @@ impl<M: TableMemory> Stage2<M> {
         let offset = pa.get().wrapping_sub(ipa.get());
         let result = self.fill(ipa.get(), end, offset, attributes);
         if result.is_err() {
-            // What was mapped lies within the range, so that nothing has to be split.
             self.clear(ipa.get(), end);
         } else {
             self.machine.make_visible();
@@ -154,12 +154,18 @@ impl<M: TableMemory> Stage2<M> {
     }
 
     /// Removes what is mapped within `len` bytes from `ipa`, multiples of 4 KiB; holes are no
-    /// error. When it returns, no TLB of the machine translates any of it. Blocks that reach
-    /// over an end of the range are split, and only that can fail: nothing is unmapped then.
+    /// error. When it returns, no TLB of the machine translates any of it. Blocks are not split: one
+    /// that reaches over an end of the range is refused.
     pub fn unmap(&mut self, ipa: Ipa, len: u64) -> Result<(), Error> {
         let end = self.check(ipa, Pa::new(0), len)?;
-        self.split_at(ipa.get())?;
-        self.split_at(end)?;
+        for at in [ipa.get(), end - 1] {
+            if let (level, _, Entry::Leaf(..)) = self.walk(at) {
+                let block = at & !(span(level) - 1);
+                if block < ipa.get() || end - block < span(level) {
+                    return Err(Error::Part(Ipa::new(block)));
+                }
+            }
+        }
         self.clear(ipa.get(), end);
         Ok(())
     }
@@ -224,31 +230,7 @@ impl<M: TableMemory> Stage2<M> {
         Ok(())
     }
 
-    /// Splits blocks until none reaches over the IPA `at`. The translation stays as it was, but
-    /// for a moment during which the block is not mapped (break-before-make).
-    fn split_at(&mut self, at: u64) -> Result<(), Error> {
-        if at >> self.ipa_bits != 0 {
-            return Ok(());
-        }
-        while let (level, slot, Entry::Leaf(pa, attributes)) = self.walk(at)
-            && at & (span(level) - 1) != 0
-        {
-            let table = self.machine.allocate().ok_or(Error::NoTables)?;
-            let below = level + 1;
-            for index in 0..ENTRIES {
-                let leaf = Entry::Leaf(pa.wrapping_add(index * span(below)), attributes);
-                self.machine.write(table.wrapping_add(index * 8), leaf.encode(below));
-            }
-            self.machine.write(slot, 0);
-            self.machine.make_visible();
-            self.machine.invalidate(Ipa::new(at).align_down(span(level)), span(level));
-            self.machine.write(slot, Entry::Table(table).encode(level));
-            self.machine.make_visible();
-        }
-        Ok(())
-    }
-
-    /// Removes `at..end`, whose ends no block reaches over, from tables and TLBs.
+    /// Removes `at..end` from tables and TLBs.
     fn clear(&mut self, at: u64, end: u64) {
         let mut removed = 0;
         if self.clear_below(self.machine.root(), 1, at, end, &mut removed) {

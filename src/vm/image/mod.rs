@@ -21,7 +21,7 @@ use core::ops::Range;
 use super::description::{Fault, Region, VmConfig};
 use super::layout::RAM_BASE;
 use crate::memory::stage2::Attributes;
-use crate::memory::{Ipa, PAGE_SIZE, align_up};
+use crate::memory::{BLOCK_SIZE, Ipa, PAGE_SIZE, align_up};
 
 /// How far above the start of RAM an initrd goes, at most: as QEMU's board does.
 const INITRD_DISTANCE: u64 = 128 << 20;
@@ -93,7 +93,7 @@ impl Segment<'_> {
 #[derive(Clone, Debug)]
 pub struct LoadPlan<'a> {
     /// The memory itself: IPA, bytes, and what the guest may do there. Each takes whole frames of
-    /// 2 MiB, RAM first.
+    /// 2 MiB, RAM first, and is mapped frame by frame ([`LoadPlan::piece`]).
     pub memory: Vec<(Ipa, u64, Attributes)>,
     /// The kernel, and what the description's regions hold.
     pub loads: Vec<Segment<'a>>,
@@ -105,6 +105,19 @@ pub struct LoadPlan<'a> {
     pub tree: Ipa,
     /// How many bytes the tree may have there.
     pub tree_room: u64,
+}
+
+/// What one frame is to the VM: it is mapped as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The number of the frame, counted through the plan's memory.
+    pub frame: u64,
+    /// Where it is seen.
+    pub ipa: Ipa,
+    /// How much of it, from its start.
+    pub bytes: u64,
+    /// What the guest may do there.
+    pub attributes: Attributes,
 }
 
 /// Whether `size` bytes at `start` lie in `ram`.
@@ -159,6 +172,24 @@ impl<'a> LoadPlan<'a> {
             vm.fault("memory-mib", format_args!("{room:#x} bytes free"), wanted)
         })?;
         Ok(Self { memory, loads, entry: Ipa::new(entry), initrd, tree, tree_room })
+    }
+}
+
+impl LoadPlan<'_> {
+    /// The piece of memory in which `ipa` lies.
+    pub fn piece(&self, ipa: Ipa) -> Option<Piece> {
+        let mut frame = 0u64;
+        for (start, bytes, attributes) in &self.memory {
+            let offset = ipa.get().wrapping_sub(start.get());
+            if offset < *bytes {
+                let frame = frame.wrapping_add(offset / BLOCK_SIZE);
+                let before = offset - offset % BLOCK_SIZE;
+                let (ipa, bytes) = (start.wrapping_add(before), (bytes - before).min(BLOCK_SIZE));
+                return Some(Piece { frame, ipa, bytes, attributes: *attributes });
+            }
+            frame = frame.wrapping_add(bytes.div_ceil(BLOCK_SIZE));
+        }
+        None
     }
 }
 

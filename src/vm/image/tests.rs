@@ -71,6 +71,29 @@ fn elf(entry: u64, headers: &[Header], size: usize) -> Vec<u8> {
 }
 
 #[test]
+fn memory_comes_in_pieces_of_a_frame() {
+    let kernel = [0xd5; 0x100];
+    let rom = |address, size| Region { name: "rom", address, size, data: &[], read_only: true };
+    let mut vm = vm(&kernel, 7);
+    // Neither begins where a frame of RAM could, and one ends within a frame.
+    vm.regions = std::vec![rom(0x0400_1000, 0x20_0000), rom(0x0500_0000, 0x30_0000)];
+    let plan = plan(&vm).expect("a plan");
+    let at = |ipa| {
+        let piece = plan.piece(Ipa::new(ipa))?;
+        let writable = piece.attributes == Attributes::RAM;
+        Some((piece.frame, piece.ipa.get(), piece.bytes, writable))
+    };
+    assert_eq!(at(BASE), Some((0, BASE, 0x20_0000, true)));
+    assert_eq!(at(BASE + 0x3f_ffff), Some((1, BASE + 0x20_0000, 0x20_0000, true)));
+    assert_eq!(at(BASE + 0x6f_ffff), Some((3, BASE + 0x60_0000, 0x10_0000, true)));
+    assert_eq!(at(BASE + 0x70_0000), None);
+    assert_eq!(at(0x0420_0fff), Some((4, 0x0400_1000, 0x20_0000, false)));
+    assert_eq!((at(0x0400_0fff), at(0x0420_1000), at(u64::MAX), at(0)), (None, None, None, None));
+    assert_eq!(at(0x0520_0000), Some((6, 0x0520_0000, 0x10_0000, false)));
+    assert_eq!(plan.memory.iter().map(|one| one.1.div_ceil(BLOCK_SIZE)).sum::<u64>(), 7);
+}
+
+#[test]
 fn formats_are_recognised() {
     assert_eq!(Format::of(&image(0, 0x1000, 0, 64)), Format::Image);
     assert_eq!(Format::of(&elf(0, &[], 0)), Format::Elf);

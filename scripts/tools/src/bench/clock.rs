@@ -29,7 +29,7 @@ struct Run {
 }
 
 /// (A WFE that gives way would show a switch between VMs alone, but QEMU 7.2 traps none.)
-const RUNS: [Run; 3] = [
+const RUNS: [Run; 4] = [
     Run { description: "vms/bench.dts", renamed: None, words: "" },
     Run {
         description: "vms/bench-dedicated.dts",
@@ -40,6 +40,11 @@ const RUNS: [Run; 3] = [
         description: "vms/bench-beside.dts",
         renamed: Some(("wfi-timer", "wfi-beside-busy")),
         words: "later=1000",
+    },
+    Run {
+        description: "vms/bench-touch.dts",
+        renamed: Some(("stage2-fault", "stage2-fault")),
+        words: "",
     },
 ];
 

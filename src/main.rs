@@ -17,9 +17,8 @@ mod bare {
     use mezzanine::el2::{features, lrs, mmu, smp, traps};
     use mezzanine::exit::{interrupt, run};
     use mezzanine::memory::Pa;
-    use mezzanine::platform::boot::{self, give_up, must};
+    use mezzanine::platform::boot::{self, must};
     use mezzanine::platform::cmdline::CommandLine;
-    use mezzanine::platform::machine::Machine;
     use mezzanine::platform::{console, gic, timer};
     use mezzanine::vm::{self, schedule};
 
@@ -37,16 +36,15 @@ mod bare {
         let image = Pa::new(image);
         // SAFETY: the boot CPU, once, on the boot map.
         must("EL2's map", unsafe { mmu::init(image) });
-        let (tree, tree_region) = boot::tree(Pa::new(tree));
+        let (machine, tree) = boot::machine(Pa::new(tree));
         if level == 3 {
             smp::note_el3();
         }
-        let machine = Machine::new(&tree).unwrap_or_else(|error| give_up(error));
         let command_line = CommandLine::new(machine.bootargs);
         console::init_log(command_line.log);
         info!("Mezzanine, entered at EL{level}, runs at EL2, loaded at {image}");
 
-        let claimed = boot::claimed(image, tree_region, &machine);
+        let claimed = boot::claimed(image, tree, &machine);
         let heap = boot::init_heap(&machine, &claimed);
         let stack = boot::init_stacks(0);
         boot::init_gic(&machine, interrupt::init(&machine));

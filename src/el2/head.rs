@@ -268,11 +268,12 @@ boot_tables:
 at_virtual:
     ldr     x0, =__bss_start
     ldr     x1, =__bss_end
-8:  cmp     x0, x1
-    b.hs    9f
+8:  .rept   8                           // whole pages
     stp     xzr, xzr, [x0], #16
-    b       8b
-9:  adrp    x1, __boot_stack_top
+    .endr
+    cmp     x0, x1
+    b.lo    8b
+    adrp    x1, __boot_stack_top
     mov     sp, x1
     mov     x29, #0
     mov     x30, #0

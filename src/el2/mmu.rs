@@ -128,6 +128,8 @@ pub fn map(va: Va, pa: Pa, length: u64, access: Access) -> Result<(), MapError> 
     }
     let mut used = USED.lock();
     let mut done = 0;
+    // The table of the entry before, for most pages follow one another in it.
+    let mut last: Option<(&Table, u32, u64)> = None;
     while done < length {
         let (va, pa) = (va.wrapping_add(done), pa.wrapping_add(done));
         let block = va.is_aligned(BLOCK_SIZE) && pa.is_aligned(BLOCK_SIZE);
@@ -136,7 +138,13 @@ pub fn map(va: Va, pa: Pa, length: u64, access: Access) -> Result<(), MapError> 
         } else {
             (3, PAGE_SIZE, TABLE_OR_PAGE)
         };
-        let entry = &table(&mut used, va, level)?.0[index(va, level)];
+        let unit = va.get() >> (48 - 9 * level);
+        let table = match last {
+            Some((table, its, of)) if (its, of) == (level, unit) => table,
+            _ => table(&mut used, va, level)?,
+        };
+        last = Some((table, level, unit));
+        let entry = &table.0[index(va, level)];
         if entry.load(Ordering::Relaxed) != 0 {
             return Err(MapError::Occupied(va));
         }

@@ -5,7 +5,7 @@ use core::fmt::Write;
 use log::info;
 
 use super::console::{self, Emergency};
-use super::fdt::{Fdt, HEADER_SIZE};
+use super::fdt::{Fdt, HEADER_SIZE, Odd};
 use super::gic::{self, Block};
 use super::machine::{Machine, Region};
 use super::pl011::Uart;
@@ -30,16 +30,28 @@ pub fn must<T, E: core::fmt::Display>(what: &str, result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| give_up(format_args!("{what}: {error}")))
 }
 
-/// The console, PSCI and the address of what the tree says: enough to say what is wrong.
+/// PSCI and the console: enough to say what is wrong, where a tree has at least these.
 ///
 /// # Safety
 /// `base` gives the address at which a region's registers can be reached, as device memory.
-unsafe fn voice(tree: &Fdt<'static>, base: impl Fn(Region) -> Va) {
-    psci::init(Machine::psci(tree).ok().flatten());
-    if let Ok(uart) = Machine::console(tree) {
+unsafe fn voice<'a>(
+    tree: &Fdt<'a>,
+    machine: Result<Machine<'a>, Odd<'a>>,
+    base: impl Fn(Region) -> Va,
+) -> Result<Machine<'a>, Odd<'a>> {
+    let (psci, uart) = match &machine {
+        Ok(machine) => (machine.psci, Some(machine.console)),
+        Err(_) => {
+            let console = tree.node("/chosen").map(|chosen| Machine::console(tree, chosen));
+            (Machine::psci(tree).ok().flatten(), console.and_then(Result::ok))
+        }
+    };
+    psci::init(psci);
+    if let Some(uart) = uart {
         // SAFETY: as the caller promises; the tree says that it is a PL011.
         console::init(unsafe { Uart::new(base(uart.registers)) });
     }
+    machine
 }
 
 /// `length` bytes at `at`.
@@ -51,10 +63,11 @@ unsafe fn bytes(at: Va, length: usize) -> &'static [u8] {
     unsafe { core::slice::from_raw_parts(at.get() as *const u8, length) }
 }
 
-/// Maps and checks the machine's device tree, and opens the console that it names.
+/// The machine, by its device tree, which is mapped and checked, and where that is. Opens the console
+/// that it names.
 ///
 /// Without a tree there is nothing to speak through: the CPU sleeps.
-pub fn tree(pa: Pa) -> (Fdt<'static>, Region) {
+pub fn machine(pa: Pa) -> (Machine<'static>, Region) {
     let map = |area, size| {
         let at = mmu::map_bytes(area, pa, size as u64, mmu::Access::ReadOnly);
         // SAFETY: mapped just now, read-only, and memory that stays the tree's.
@@ -62,9 +75,11 @@ pub fn tree(pa: Pa) -> (Fdt<'static>, Region) {
     };
     let size = must("the device tree", Fdt::total_size(map(layout::TREE_HEADER, HEADER_SIZE)));
     let tree = must("the device tree", Fdt::new(map(layout::TREE, size)));
+    let base = |uart: Region| must("the UART's map", mmu::map_device(uart.base, uart.size));
     // SAFETY: `map_device` maps as device memory.
-    unsafe { voice(&tree, |uart| must("the UART's map", mmu::map_device(uart.base, uart.size))) };
-    (tree, Region { base: pa, size: size as u64 })
+    let machine = unsafe { voice(&tree, Machine::new(&tree), base) };
+    let machine = machine.unwrap_or_else(|error| give_up(error));
+    (machine, Region { base: pa, size: size as u64 })
 }
 
 /// The farewell of an image that was entered at EL1: what to change, and off.
@@ -75,7 +90,7 @@ pub fn too_low(tree: u64) -> ! {
     let size = Fdt::total_size(bytes(HEADER_SIZE));
     if let Ok(tree) = size.and_then(|size| Fdt::new(bytes(size))) {
         // SAFETY: and all devices as device memory.
-        unsafe { voice(&tree, |region| Va::new(region.base.get())) };
+        let _ = unsafe { voice(&tree, Machine::new(&tree), |uart| Va::new(uart.base.get())) };
     }
     give_up(
         "entered at EL1, wanted EL2: this machine gives no hypervisor level. \

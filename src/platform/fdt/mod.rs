@@ -37,8 +37,6 @@ pub use property::Property;
 #[cfg(test)]
 pub(crate) use tests::testing;
 
-use core::ffi::CStr;
-
 use fdt_rs::base::DevTree;
 use fdt_rs::base::parse::{DevTreeParseIter, ParsedTok};
 use fdt_rs::prelude::FallibleIterator;
@@ -48,22 +46,29 @@ pub const HEADER_SIZE: usize = 40;
 /// Nodes may nest this deep, the root included; as in Linux and in `vm-fdt`.
 pub const MAX_DEPTH: usize = 64;
 
+/// What names are.
+const NAME: &str = "printable ASCII and NUL";
 const MAGIC: usize = 0xd00d_feed;
 const FDT_BEGIN_NODE: u32 = 1;
 const FDT_PROP: u32 = 3;
+const FDT_NOP: u32 = 4;
 const FDT_END: u32 = 9;
 
 /// A device tree blob that has been checked from its first to its last token.
 #[derive(Clone, Copy)]
 pub struct Fdt<'a> {
     tree: DevTree<'a>,
+    /// Where the structure block ends, and where the strings block is, as the header says it.
+    end: u32,
+    names: (u32, u32),
 }
 
 /// What the structure block is made of.
 #[derive(Clone, Copy)]
 enum Token<'a> {
     Begin(&'a str),
-    Property(Property<'a>),
+    /// A property: where its name is among the names, which few readers want to know, and its value.
+    Property(usize, &'a [u8]),
     End,
     /// The end of the block.
     Last,
@@ -109,18 +114,21 @@ impl<'a> Fdt<'a> {
         // all that `DevTree` asks of its callers; `token` sees to what it trusts of the rest.
         let tree = unsafe { DevTree::new(blob) };
         let refused = FdtError { at: 0, what: "a header of", found: total, wanted: "a valid one" };
-        let this = Self { tree: tree.map_err(|_| refused)? };
+        let end = |start: usize, size| start.saturating_add(size) as u32;
+        let names = (strings as u32, end(strings, names_size));
+        let this = Self { tree: tree.map_err(|_| refused)?, end: end(structure, size), names };
         this.check().map(|()| this)
     }
 
     /// Checks that all tokens can be read and make up one tree.
     fn check(&self) -> Result<(), FdtError> {
-        let mut offset = self.tree.off_dt_struct();
+        let mut offset = self.root().offset;
         let (mut depth, mut has_root, mut properties_allowed) = (0usize, false, false);
         loop {
             let at = offset;
-            let token = self.token(&mut offset)?;
-            let wrong = |what, wanted| Err(FdtError { at, what, found: depth, wanted });
+            let token = self.token(&mut offset).ok_or_else(|| self.bad_token(at))?;
+            let odd = |what, found, wanted| Err(FdtError { at, what, found, wanted });
+            let wrong = |what, wanted| odd(what, depth, wanted);
             match token {
                 Token::Begin(_) if depth == 0 && has_root => {
                     return wrong("a second root, at depth", "one");
@@ -130,8 +138,11 @@ impl<'a> Fdt<'a> {
                     return wrong("a node at depth", "at most 64 levels");
                 }
                 Token::Begin(_) => depth = depth.saturating_add(1),
-                Token::Property(_) if properties_allowed => {}
-                Token::Property(_) => {
+                Token::Property(at, _) if name(self.names(), at).is_none_or(str::is_empty) => {
+                    return odd("no property name at", at, NAME);
+                }
+                Token::Property(..) if properties_allowed => {}
+                Token::Property(..) => {
                     return wrong("a property at depth", "it in a node, before its children");
                 }
                 Token::End if depth == 0 => return wrong("a node's end at depth", "a node open"),
@@ -196,9 +207,9 @@ impl<'a> Fdt<'a> {
         Odd { node: self.root(), property, found: Found::NoNode, wanted }
     }
 
-    /// `size` bytes of the blob, none where they are not within it.
-    fn block(&self, start: usize, size: usize) -> &'a [u8] {
-        self.blob().get(start..start.saturating_add(size)).unwrap_or(&[])
+    /// The strings block.
+    fn names(&self) -> &'a [u8] {
+        self.blob().get(self.names.0 as usize..self.names.1 as usize).unwrap_or(&[])
     }
 
     /// The tokens from `offset` on, each with the offset at which it was looked for.
@@ -209,50 +220,61 @@ impl<'a> Fdt<'a> {
         let fdt = *self;
         core::iter::from_fn(move || {
             let at = offset;
-            let token = fdt.token(&mut offset).ok();
+            let token = fdt.token(&mut offset);
             token.filter(|token| !matches!(token, Token::Last)).map(|token| (at, token))
         })
     }
 
+    /// What the offset of tokens counts through: the blob up to the end of the structure block.
+    fn structure(&self) -> &'a [u8] {
+        self.blob().get(..self.end as usize).unwrap_or(&[])
+    }
+
     /// The token at `offset`, which is moved behind it.
-    fn token(&self, offset: &mut usize) -> Result<Token<'a>, FdtError> {
-        const NAME: &str = "printable ASCII and NUL";
-        const PROPERTY: &str = "value and name in their blocks";
-        let structure_size = self.tree.size_dt_struct() as usize;
-        // From the blob's start on, as the offset counts.
-        let tokens = self.block(0, self.tree.off_dt_struct().saturating_add(structure_size));
-        let names = self.block(self.tree.off_dt_strings(), self.tree.size_dt_strings() as usize);
+    fn token(&self, offset: &mut usize) -> Option<Token<'a>> {
+        let tokens = self.structure();
         loop {
             let at = *offset;
-            let odd = |what, found, wanted| FdtError { at, what, found, wanted };
-            let short = odd("the block's end at", tokens.len(), "a token");
-            let kind = word(tokens, at).ok_or(short)?;
+            let kind = word(tokens, at)?;
             if kind == FDT_END {
-                return Ok(Token::Last);
+                return Some(Token::Last);
             }
-            let next = word(tokens, at + 4).ok_or(short)?;
+            // It is not the last one.
+            tokens.get(at + 4..)?.first_chunk::<4>()?;
             if kind == FDT_BEGIN_NODE {
-                let name = name(tokens, at + 4);
-                let name = name.ok_or(odd("no node name at", at + 4, NAME))?;
+                let name = name(tokens, at + 4)?;
                 *offset = (at + 4 + name.len() + 1).next_multiple_of(4);
-                return Ok(Token::Begin(name));
+                return Some(Token::Begin(name));
             }
             let mut iterator = DevTreeParseIter { offset: at, fdt: &self.tree };
-            let token = iterator.next();
+            let token = iterator.next().ok()??;
             *offset = iterator.offset;
-            match token {
-                Ok(Some(ParsedTok::Prop(found))) if *offset <= tokens.len() => {
-                    let name = name(names, found.name_offset).filter(|name| !name.is_empty());
-                    let name = name.ok_or(odd("no property name at", found.name_offset, NAME))?;
-                    return Ok(Token::Property(Property { name, bytes: found.prop_buf }));
+            return match token {
+                ParsedTok::Prop(found) if *offset <= tokens.len() => {
+                    Some(Token::Property(found.name_offset, found.prop_buf))
                 }
-                Ok(Some(ParsedTok::EndNode)) => return Ok(Token::End),
-                Ok(Some(ParsedTok::Nop)) => {}
-                _ if kind == FDT_PROP => {
-                    return Err(odd("a property of", next as usize, PROPERTY));
-                }
-                _ => return Err(odd("token", kind as usize, "1, 2, 3, 4 or 9")),
+                ParsedTok::EndNode => Some(Token::End),
+                ParsedTok::Nop => continue,
+                _ => None,
+            };
+        }
+    }
+
+    /// What is wrong with the token at `at`, perhaps behind some that mean nothing.
+    #[cold]
+    fn bad_token(&self, mut at: usize) -> FdtError {
+        let tokens = self.structure();
+        while word(tokens, at) == Some(FDT_NOP) {
+            at = at.saturating_add(4);
+        }
+        let odd = |what, found, wanted| FdtError { at, what, found, wanted };
+        match (word(tokens, at), word(tokens, at.saturating_add(4))) {
+            (None, _) | (_, None) => odd("the block's end at", tokens.len(), "a token"),
+            (Some(FDT_BEGIN_NODE), _) => odd("no node name at", at.saturating_add(4), NAME),
+            (Some(FDT_PROP), Some(size)) => {
+                odd("a property of", size as usize, "value and name in their blocks")
             }
+            (Some(kind), _) => odd("token", kind as usize, "1, 2, 3, 4 or 9"),
         }
     }
 }
@@ -285,7 +307,18 @@ fn word(bytes: &[u8], offset: usize) -> Option<u32> {
 fn name(bytes: &[u8], offset: usize) -> Option<&str> {
     const MOST: usize = 255;
     let bytes = bytes.get(offset..)?;
-    let name = CStr::from_bytes_until_nul(bytes.get(..=MOST).unwrap_or(bytes)).ok()?.to_str();
-    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
-    name.ok().filter(|name| name.bytes().all(plain))
+    /// Half of what is done with a tree is to find the ends of names.
+    static PLAIN: [bool; 256] = {
+        let (mut plain, mut byte) = ([false; 256], 0u8);
+        while byte < 0x80 {
+            plain[byte as usize] = byte.is_ascii_graphic() && byte != b'/';
+            byte += 1;
+        }
+        plain
+    };
+    let mut known = bytes.get(..=MOST).unwrap_or(bytes).iter();
+    let end = known.position(|byte| !PLAIN[usize::from(*byte)]);
+    let name = end.filter(|end| bytes.get(*end) == Some(&0)).and_then(|end| bytes.get(..end))?;
+    // SAFETY: every byte is ASCII.
+    Some(unsafe { core::str::from_utf8_unchecked(name) })
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use arrayvec::ArrayVec;
 
-use super::{Fdt, Found, MAX_DEPTH, Odd, Property, Token};
+use super::{Fdt, Found, MAX_DEPTH, Odd, Property, Token, name};
 
 /// A node. Cheap to copy: it knows its place in the blob, and looks there when asked. Prints as
 /// its full path.
@@ -19,22 +19,32 @@ impl<'a> Node<'a> {
     /// Its name with the unit address, as `cpu@0`; the root's is empty.
     pub fn name(&self) -> &'a str {
         match self.fdt.token(&mut { self.offset }) {
-            Ok(Token::Begin(name)) => name,
+            Some(Token::Begin(name)) => name,
             _ => "",
         }
     }
 
     /// Its properties, in order: all of them come before its first child or its end.
     pub fn properties(&self) -> impl Iterator<Item = Property<'a>> + Clone + use<'a> {
-        self.fdt.tokens(self.offset).skip(1).map_while(|(_, token)| match token {
-            Token::Property(property) => Some(property),
-            _ => None,
-        })
+        let names = self.fdt.names();
+        self.values()
+            .map(move |(at, bytes)| Property { name: name(names, at).unwrap_or(""), bytes })
     }
 
     /// The property called `name`.
     pub fn property(&self, name: &str) -> Option<Property<'a>> {
-        self.properties().find(|property| property.name == name)
+        let names = self.fdt.names();
+        let is_it = |at: usize| names.get(at..)?.strip_prefix(name.as_bytes())?.first().copied();
+        let (at, bytes) = self.values().find(|(at, _)| is_it(*at) == Some(0))?;
+        Some(Property { name: super::name(names, at)?, bytes })
+    }
+
+    /// Where the names of its properties are, and their values.
+    fn values(&self) -> impl Iterator<Item = (usize, &'a [u8])> + Clone + use<'a> {
+        self.fdt.tokens(self.offset).skip(1).map_while(|(_, token)| match token {
+            Token::Property(name, bytes) => Some((name, bytes)),
+            _ => None,
+        })
     }
 
     /// Its children, in order.
@@ -56,8 +66,8 @@ impl<'a> Node<'a> {
     /// The child called `name`; without a unit address, the first whose name is that before it.
     pub fn child(&self, name: &str) -> Option<Node<'a>> {
         self.children().find(|child| {
-            let base = child.name().split_once('@').map(|(base, _)| base);
-            child.name() == name || base == Some(name)
+            let rest = child.name().strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
         })
     }
 
@@ -74,7 +84,7 @@ impl<'a> Node<'a> {
     }
 
     /// The nodes that it lies in, from the root down.
-    fn ancestors(&self) -> ArrayVec<Node<'a>, MAX_DEPTH> {
+    pub(super) fn ancestors(&self) -> ArrayVec<Node<'a>, MAX_DEPTH> {
         let fdt = self.fdt;
         let mut line = ArrayVec::new();
         let before = fdt.tokens(fdt.root().offset).take_while(|(offset, _)| *offset < self.offset);
@@ -91,8 +101,13 @@ impl<'a> Node<'a> {
 
     /// Whether one of its `compatible` strings is `name`.
     pub fn is_compatible(&self, name: &str) -> bool {
+        self.is_one_of(&[name])
+    }
+
+    /// Whether one of its `compatible` strings is one of `names`.
+    pub fn is_one_of(&self, names: &[&str]) -> bool {
         let list = self.property("compatible").and_then(|property| property.strings());
-        list.is_some_and(|mut list| list.any(|text| text == name))
+        list.is_some_and(|mut list| list.any(|text| names.contains(&text)))
     }
 
     /// Whether its own `status` says that it may be used.
@@ -105,7 +120,7 @@ impl<'a> Node<'a> {
 
     /// Whether it and all its ancestors may be used: what lies behind a disabled bus is not there.
     pub fn is_enabled(&self) -> bool {
-        core::iter::successors(Some(*self), Node::parent).all(|node| node.is_okay())
+        self.is_okay() && self.ancestors().iter().all(Node::is_okay)
     }
 
     /// Its `phandle`.

@@ -23,7 +23,14 @@ impl<'a> Node<'a> {
     /// Its `reg`: pairs of address and size in the parent's address space. An error where it is
     /// missing, empty or cut off within a pair.
     pub fn reg(&self) -> Result<impl Iterator<Item = (u64, u64)> + use<'a>, Odd<'a>> {
-        let cells = self.parent().map(|parent| parent.child_cells());
+        self.reg_in(self.parent())
+    }
+
+    fn reg_in(
+        &self,
+        parent: Option<Node<'a>>,
+    ) -> Result<impl Iterator<Item = (u64, u64)> + use<'a>, Odd<'a>> {
+        let cells = parent.map(|parent| parent.child_cells());
         let (address, size) = cells.unwrap_or(Ok((2, 1)))?;
         let pair = address.saturating_add(size);
         let cells = self.required("reg", REG_WANTED, |reg| {
@@ -37,12 +44,11 @@ impl<'a> Node<'a> {
     /// Pair `index` of its `reg` as physical address and size, translated by the `ranges` of
     /// every bus between it and the root.
     pub fn mmio(&self, index: usize) -> Result<(u64, u64), Odd<'a>> {
-        let pair = self.reg()?.nth(index);
+        let buses = self.ancestors();
+        let pair = self.reg_in(buses.last().copied())?.nth(index);
         let (mut address, size) = pair.ok_or_else(|| self.odd("reg", "one more pair"))?;
-        let mut bus = self.parent();
-        while let Some((node, parent)) = bus.and_then(|bus| Some((bus, bus.parent()?))) {
-            address = node.through_ranges(parent, address, size)?;
-            bus = Some(parent);
+        for (bus, parent) in buses.iter().rev().zip(buses.iter().rev().skip(1)) {
+            address = bus.through_ranges(*parent, address, size)?;
         }
         match address.checked_add(size) {
             Some(_) if size > 0 => Ok((address, size)),

@@ -49,8 +49,7 @@ pub enum PsciMethod {
 
 /// The first usable node that is compatible with one of `names`.
 fn find<'a>(tree: &Fdt<'a>, names: &[&str]) -> Option<Node<'a>> {
-    let fits = |node: &Node<'a>| names.iter().any(|name| node.is_compatible(name));
-    tree.nodes().find(|node| fits(node) && node.is_enabled())
+    tree.nodes().find(|node| node.is_one_of(names) && node.is_enabled())
 }
 
 fn registers<'a>(node: Node<'a>, index: usize) -> Result<Region, Odd<'a>> {
@@ -97,13 +96,12 @@ pub(super) fn timer<'a>(tree: &Fdt<'a>, cells: usize) -> Result<TimerInterrupts,
 }
 
 impl<'a> Machine<'a> {
-    /// The PL011 that `/chosen/stdout-path` leads to, by its path or an alias: the first fact that
-    /// a boot needs, so that it can print what is wrong with the others.
-    pub fn console(tree: &Fdt<'a>) -> Result<Uart, Odd<'a>> {
+    /// The PL011 that `/chosen/stdout-path` leads to, by its path or an alias: what a boot needs to
+    /// print what is wrong with the rest.
+    pub fn console(tree: &Fdt<'a>, chosen: Node<'a>) -> Result<Uart, Odd<'a>> {
         const WANTED: &str = "the path or alias of a PL011";
         const COMPATIBLE: &str = "\"arm,pl011\", as /chosen/stdout-path leads here";
         const STATUS: &str = "\"okay\", as /chosen/stdout-path leads here";
-        let chosen = tree.node("/chosen").ok_or(tree.lacks("stdout-path", "/chosen with it"))?;
         let node = chosen.required("stdout-path", WANTED, |path| {
             // Behind a colon come options for the driver, such as the baud rate.
             tree.node(path.string()?.split(':').next()?)

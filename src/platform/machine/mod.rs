@@ -70,7 +70,7 @@ impl<'a> Machine<'a> {
             cpus_left_out,
             timer: devices::timer(tree, interrupt_cells)?,
             gic,
-            console: Self::console(tree)?,
+            console: Self::console(tree, chosen)?,
             psci: Self::psci(tree)?,
             initrd: initrd(chosen, &ram)?,
             rng_seed: chosen.property("rng-seed").map_or(&[], |seed| seed.bytes),

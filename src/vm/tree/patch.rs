@@ -136,10 +136,7 @@ impl Patch {
     }
 
     fn edits(&self, node: Node<'_>, depth: usize) -> &[Edit] {
-        let is_psci = || {
-            let names = ["arm,psci", "arm,psci-0.2", "arm,psci-1.0"];
-            names.iter().any(|name| node.is_compatible(name))
-        };
+        let is_psci = || node.is_one_of(&["arm,psci", "arm,psci-0.2", "arm,psci-1.0"]);
         match depth {
             1 if is_memory(&node) => &self.memory,
             1 if node.name() == "chosen" => &self.chosen,

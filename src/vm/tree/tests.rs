@@ -37,7 +37,7 @@ fn a_generated_tree_is_a_machine_that_the_hypervisor_itself_understands() {
     let error = Machine::new(&tree).err().unwrap().to_string();
     assert!(error.starts_with("/intc@8000000: interrupts: found no such property"), "{error}");
 
-    let uart = Machine::console(&tree).unwrap();
+    let uart = Machine::console(&tree, tree.node("/chosen").unwrap()).unwrap();
     assert_eq!((uart.registers.base.get(), uart.intid), (UART_BASE, UART_INTID));
     assert_eq!(Machine::psci(&tree).unwrap(), Some(PsciMethod::Hvc));
     assert!(tree.node("/psci").unwrap().is_compatible("arm,psci-1.0"));

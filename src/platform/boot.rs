@@ -1,4 +1,5 @@
-//! Bring-up of the machine: from an address of a device tree to facts, memory and pCPUs.
+//! Bring-up of the machine: from an address of a device tree to facts, memory and pCPUs. Its steps
+//! are never inlined, so that a breakpoint finds each by its name, and `make bench` its instructions.
 
 use core::fmt::Write;
 
@@ -108,6 +109,7 @@ pub fn claimed(image: Pa, tree: Region, machine: &Machine<'_>) -> [Region; 3] {
 }
 
 /// Takes EL2's heap from RAM; returns what it took.
+#[inline(never)]
 pub fn init_heap(machine: &Machine<'_>, claimed: &[Region]) -> Region {
     let wanted = (machine.ram_size() / HEAP_SHARE).clamp(HEAP_LEAST, HEAP_MOST) & !(BLOCK_SIZE - 1);
     let fits = |region: &Region| {
@@ -140,6 +142,7 @@ pub fn init_stacks(id: usize) -> Va {
 }
 
 /// Maps the GIC, and sets up its distributor.
+#[inline(never)]
 pub fn init_gic(machine: &Machine<'_>, ppis: [u32; 3]) {
     let block = |region: &Region| Block {
         va: must("the GIC's map", mmu::map_device(region.base, region.size)),
@@ -174,6 +177,7 @@ pub fn entropy(machine: &Machine<'_>) -> Option<[u8; 32]> {
 }
 
 /// The frames for VMs: all RAM that is nobody's, in whole frames.
+#[inline(never)]
 pub fn frames(machine: &Machine<'_>, claimed: &[Region; 3], heap: Region) -> FrameAllocator {
     let [image, tree, initrd] = *claimed;
     let taken = [image, tree, initrd, heap];
@@ -181,6 +185,7 @@ pub fn frames(machine: &Machine<'_>, claimed: &[Region; 3], heap: Region) -> Fra
 }
 
 /// Starts every other pCPU of the tree; returns how many run.
+#[inline(never)]
 pub fn start_secondaries(machine: &Machine<'_>) -> usize {
     let boot = percpu::this().mpidr.get();
     let mut running = 1;

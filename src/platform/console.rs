@@ -49,6 +49,7 @@ pub fn init(uart: Uart) {
 }
 
 /// Sends `log`'s records to the console.
+#[inline(never)]
 pub fn init_log(level: Option<LevelFilter>) {
     static LOGGER: Logger = Logger;
     let _ = log::set_logger(&LOGGER);

@@ -259,8 +259,9 @@ impl<const N: usize> Mux<N> {
     }
 
     /// The next byte for the terminal, which stays the next until it is [taken](Self::pop).
+    #[inline]
     pub fn peek(&mut self) -> Option<u8> {
-        if self.screen.out.is_empty() {
+        if self.screen.out.is_empty() && self.screen.is_behind() {
             self.screen.catch_up(self.lines.partial());
         }
         self.screen.out.peek()

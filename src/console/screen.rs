@@ -123,6 +123,11 @@ impl<const N: usize> Screen<N> {
         self.lost = if self.commit(partial) { 0 } else { self.lost.saturating_add(1) };
     }
 
+    /// Whether there may be something to catch up with.
+    pub fn is_behind(&self) -> bool {
+        self.row != Row::Live || self.lost > 0
+    }
+
     /// There is room again: says how many lines were lost, if any, and shows `partial`, if it
     /// isn't shown.
     pub fn catch_up(&mut self, partial: Option<&Line>) {

@@ -169,23 +169,23 @@ impl Console {
     #[inline(never)]
     fn send_some(&mut self) {
         let Some(uart) = UART.get() else { return };
-        self.drain(uart, !self.begun);
-        let left = self.mux.peek().is_some();
+        let left = self.drain(uart, !self.begun);
         if left != self.transmitting {
             self.transmitting = left;
             uart.want_transmit(left);
         }
     }
 
-    /// Sends what the UART takes now, or all of it, waiting.
-    fn drain(&mut self, uart: &Uart, wait: bool) {
+    /// Sends what the UART takes now, or all of it, waiting. Whether something is left.
+    fn drain(&mut self, uart: &Uart, wait: bool) -> bool {
         while let Some(byte) = self.mux.peek() {
             if uart.try_send(byte) {
                 self.mux.pop();
             } else if !wait {
-                break;
+                return true;
             }
         }
+        false
     }
 }
 

@@ -207,9 +207,11 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Starts it: first the job that takes memory and loads its images.
-    pub fn start(&'static self) -> Result<(), InvalidTransition> {
+    /// Starts it, first the job that takes memory and loads its images; but `tell`s of it before,
+    /// since it may have come far when this returns.
+    pub fn start(&'static self, tell: impl FnOnce()) -> Result<(), InvalidTransition> {
         self.life.lock().start()?;
+        tell();
         LIVE.fetch_add(1, Ordering::AcqRel);
         *self.preparation.lock() = Preparation::Take;
         self.call_job();
@@ -229,12 +231,10 @@ impl Vm {
     pub fn obey(&'static self, order: Order) {
         let refused = match order {
             Order::PauseOrResume => self.pause_or_resume(),
-            Order::Start => self.start(),
+            Order::Start => self.start(|| info!("{}: starts", self.name)),
         };
-        match (order, refused) {
-            (_, Err(refused)) => warn!("{}: {refused}", self.name),
-            (Order::Start, Ok(())) => info!("{}: starts", self.name),
-            (Order::PauseOrResume, Ok(())) => {}
+        if let Err(refused) = refused {
+            warn!("{}: {refused}", self.name);
         }
     }
 

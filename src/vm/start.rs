@@ -67,7 +67,7 @@ pub fn start_all(
             let config = &vm.config;
             info!("{}: {} vCPUs, {} MiB", config.name, config.cpus, config.memory_mib);
             if config.autostart {
-                vm.start().map_err(|refused| refused.to_string())?;
+                vm.start(|| ()).map_err(|refused| refused.to_string())?;
                 // The job's first slice takes memory: here, so that VMs have it in their order.
                 vm.job_slice();
             }

@@ -1,10 +1,16 @@
 //! QEMU with the plugin that counts (scripts/counter), and what it logs.
 
-use crate::{Error, Result, build, qemu::Machine, root, session::Session};
+use crate::{
+    Error, Result, build,
+    qemu::{Machine, program},
+    root,
+    session::Session,
+};
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -104,9 +110,20 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Builds it.
+    /// Builds it; `None` with a QEMU that was made without plugins.
+    pub fn find() -> Result<Option<Self>> {
+        let plugin = build::counter()?;
+        let output = Command::new(program()).arg("-plugin").arg(&plugin).arg("-version").output();
+        let knows = output.is_ok_and(|output| output.status.success());
+        Ok(knows.then_some(Self { plugin }))
+    }
+
+    /// Builds it, for what can't be done without.
     pub fn new() -> Result<Self> {
-        Ok(Self { plugin: build::counter()? })
+        Self::find()?.ok_or_else(|| Error::Missing {
+            program: format!("an option `-plugin` of {}", program()),
+            remedy: "a QEMU configured with --enable-plugins, as Debian's is",
+        })
     }
 
     /// Runs `machine` until it ends by itself, or, where the console says `until`, until then; a

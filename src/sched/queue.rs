@@ -236,21 +236,20 @@ impl RunQueue {
         };
         self.dequeue(slot);
         let waiting = self.waiting(bit);
-        let slice_end = self.install(pcpu & 7, slot, now, waiting.first());
+        let (slice_end, waited) = self.install(pcpu & 7, slot, now, waiting.first());
         let kick = self.call_restful(waiting.wanted, 0);
-        let waited = self.entities[slot].account.wait;
         Ok(Pick::Run { id: EntityId(slot), slice_end, waited, kick })
     }
 
-    /// Puts `slot`, taken from its tree, on `pcpu`, and says until when: for ever, if `rival`, the
-    /// first of those that wait for the same pCPU, is nobody.
+    /// Puts `slot`, taken from its tree, on `pcpu`, and says until when (for ever, if `rival`, the
+    /// first of those that wait for the same pCPU, is nobody), and for how long it has waited in all.
     fn install(
         &mut self,
         pcpu: usize,
         slot: u16,
         now: u64,
         rival: Option<(u16, u64)>,
-    ) -> Option<u64> {
+    ) -> (Option<u64>, u64) {
         let owned = self.pcpus[pcpu & 7].owner == slot;
         let rival = rival.filter(|_| !owned);
         let vruntime = rival.map_or(0, |(rival, key)| self.bounded_credit(slot, rival, key));
@@ -262,14 +261,15 @@ impl RunQueue {
         entity.account.wait = entity.account.wait.wrapping_add(now.saturating_sub(entity.since));
         entity.last = pcpu as u8;
         entity.since = now;
+        let (waited, vruntime) = (entity.account.wait, entity.vruntime);
         let cpu = &mut self.pcpus[pcpu & 7];
         cpu.current = slot;
-        cpu.clock = cpu.clock.max(entity.vruntime);
+        cpu.clock = cpu.clock.max(vruntime);
         cpu.slice_end = rival.map(|_| now.saturating_add(self.slice));
         if rival.is_none() && !owned {
             self.lone |= 1 << pcpu;
         }
-        cpu.slice_end
+        (cpu.slice_end, waited)
     }
 
     /// Takes `id` off `pcpu`, charges it for its run and says what it is now: a `Block` with a

@@ -347,6 +347,8 @@ impl Vm {
 
     /// `vcpu` has left its pCPU for good, by CPU_OFF or because the VM stops. Where the pCPU comes
     /// to tell of it only in the next of the VM's `lives`, that is no concern of that one.
+    #[cold]
+    #[inline(never)]
     pub fn vcpu_is_off(&'static self, vcpu: &Vcpu, lives: usize) {
         let life = self.life.lock();
         if self.lives() != lives {
@@ -366,6 +368,8 @@ impl Vm {
 
     /// To be called after a vCPU was stopped or paused: if this was the last one to leave its pCPU,
     /// a VM that was stopping is off, or starts anew, and one that was pausing is paused.
+    #[cold]
+    #[inline(never)]
     pub fn check_left(&'static self) {
         let all = |left: fn(State) -> bool| {
             let state = |vcpu: &Vcpu| schedule::with(|queue| queue.state(vcpu.entity))?.ok();

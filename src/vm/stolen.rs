@@ -2,7 +2,6 @@
 //! vCPU. Revision and attributes, the first 8 bytes, are 0; the next 8 say for how many nanoseconds
 //! the vCPU would have run if it had had a pCPU.
 
-use core::num::NonZero;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::device::{STOLEN_TIME_STRIDE, vgic::MAX_VCPUS};
@@ -14,15 +13,16 @@ const NANOSECONDS: u64 = 1_000_000_000;
 /// The page of one VM, in EL2's heap.
 pub struct StolenTime {
     page: Va,
-    hertz: NonZero<u64>,
+    /// Nanoseconds of one tick, in 2^-32: a switch multiplies, and doesn't divide.
+    per_tick: u64,
 }
 
 impl StolenTime {
     /// A page on which nobody has waited. `None` if the heap is full.
     pub fn new() -> Option<Self> {
         const { assert!(MAX_VCPUS as u64 * STOLEN_TIME_STRIDE <= PAGE_SIZE) };
-        let hertz = NonZero::new(timer::frequency()).unwrap_or(NonZero::<u64>::MIN);
-        Some(Self { page: heap::zeroed_pages(1, PAGE_SIZE)?, hertz })
+        let per_tick = (NANOSECONDS << 32) / timer::frequency().max(1);
+        Some(Self { page: heap::zeroed_pages(1, PAGE_SIZE)?, per_tick })
     }
 
     /// Where it is.
@@ -33,11 +33,10 @@ impl StolenTime {
     /// `vcpu` has waited for so many ticks in all.
     #[inline]
     pub fn set(&self, vcpu: usize, ticks: u64) {
-        let (seconds, rest) = (ticks / self.hertz, ticks % self.hertz);
-        let rest = rest.wrapping_mul(NANOSECONDS) / self.hertz;
+        let nanoseconds = (u128::from(ticks) * u128::from(self.per_tick)) >> 32;
         let at = self.page.get() + (vcpu % MAX_VCPUS) as u64 * STOLEN_TIME_STRIDE + 8;
         // SAFETY: within the page, which is this VM's for good, and aligned; guests only read it.
         let stolen = unsafe { AtomicU64::from_ptr(at as *mut u64) };
-        stolen.store(seconds.wrapping_mul(NANOSECONDS).wrapping_add(rest), Ordering::Relaxed);
+        stolen.store(nanoseconds as u64, Ordering::Relaxed);
     }
 }

@@ -13,10 +13,10 @@ const FILE_LINES: usize = 500;
 
 /// Lines of code that the hypervisor may have: without comments, blank lines and `tests.rs`. The
 /// aim is 10,000 or so: what makes it grow says why in its commit.
-const CODE_LINES: usize = 11_562;
+const CODE_LINES: usize = 11_639;
 
 /// Rooms and files with no trace of a real CPU: they compile and are tested on the host.
-const PURE: [&str; 17] = [
+const PURE: [&str; 18] = [
     "src/console",
     "src/device",
     "src/exit/decode",
@@ -32,6 +32,7 @@ const PURE: [&str; 17] = [
     "src/platform/machine",
     "src/sched",
     "src/vm/description",
+    "src/vm/exits",
     "src/vm/image",
     "src/vm/tree",
 ];

@@ -16,6 +16,7 @@ use crate::device::{Target, route};
 use crate::el2::{at, cache};
 use crate::memory::{Ipa, PAGE_SIZE};
 use crate::platform::console;
+use crate::vm::exits::Kind;
 use crate::vm::layout::UART_INTID;
 
 /// A load or store.
@@ -27,8 +28,10 @@ pub fn data(guest: &mut Guest, esr: Esr) -> Next {
     {
         let target = route(ipa, guest.vm.vcpus.len());
         if target == Target::None {
+            guest.state.exits.count(Kind::Data);
             return not_emulated(guest, esr);
         }
+        guest.state.exits.count(Kind::Device);
         guest.skip(esr);
         emulate(guest, target, access);
         return Next::Resume;
@@ -38,6 +41,7 @@ pub fn data(guest: &mut Guest, esr: Esr) -> Next {
 
 #[inline(never)]
 fn unusual(guest: &mut Guest, esr: Esr) -> Next {
+    guest.state.exits.count(Kind::Data);
     read_or_write(guest, esr).err().unwrap_or(Next::Resume)
 }
 
@@ -201,6 +205,7 @@ fn with_uart<T>(guest: &Guest, access: impl FnOnce(&mut Pl011) -> (T, Line)) -> 
 #[cold]
 #[inline(never)]
 pub fn instruction(guest: &mut Guest, esr: Esr) -> Next {
+    guest.state.exits.count(Kind::Fetch);
     let (abort, at) = (Abort::new(esr), guest.state.frame.pc);
     let ipa = ipa(abort);
     let next = not_emulated(guest, esr);

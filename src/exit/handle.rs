@@ -7,6 +7,7 @@ use super::esr::{Ec, Esr};
 use super::guest::{Guest, Next};
 use super::inject::Exception;
 use super::{Exit, abort, call, fault, interrupt, pstate, sysreg, wait};
+use crate::vm::exits::Kind;
 
 /// Handles one exit. gdb's first breakpoint: `docs/exceptions.md` follows each class from here.
 #[inline(never)]
@@ -35,14 +36,21 @@ fn synchronous(guest: &mut Guest, esr: Esr) -> Next {
 #[inline(never)]
 fn asynchronous(guest: &mut Guest, exit: Exit) -> Next {
     match exit {
-        Exit::SError => fault::serror(guest, Esr::new(ESR_EL2.get())),
-        _ => interrupt::take(Some(guest)),
+        Exit::SError => {
+            guest.state.exits.count(Kind::SError);
+            fault::serror(guest, Esr::new(ESR_EL2.get()))
+        }
+        _ => {
+            guest.state.exits.count(Kind::Interrupt);
+            interrupt::take(Some(guest))
+        }
     }
 }
 
 /// First use of FP or SIMD since the vCPU was loaded. The guest's own CPACR_EL1 has allowed it:
 /// its trap to EL1 has the higher priority (D1.3.5).
 fn fp(guest: &mut Guest) -> Next {
+    guest.state.exits.count(Kind::Fp);
     guest.state.context.load_fp();
     Next::Resume
 }
@@ -51,8 +59,11 @@ fn fp(guest: &mut Guest) -> Next {
 /// what can't be.
 #[inline(never)]
 fn other(guest: &mut Guest, esr: Esr) -> Next {
+    if esr.ec() == Ec::FP_ACCESS {
+        return fp(guest);
+    }
+    guest.state.exits.count(Kind::Other);
     match esr.ec() {
-        Ec::FP_ACCESS => fp(guest),
         // Not offered, by CPTR_EL2 and HCR_EL2; AArch32 coprocessors of EL0 likewise.
         Ec::UNKNOWN
         | Ec::SVE

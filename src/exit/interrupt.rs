@@ -41,6 +41,14 @@ pub fn init(machine: &Machine<'_>) -> [u32; 3] {
 #[inline(never)]
 pub fn take(guest: Option<&mut Guest>) -> Next {
     let Some(intid) = gic::acknowledge() else { return Next::Resume };
+    if intid == gic::KICK {
+        gic::complete(intid);
+        // Why is in the presence's attention bits: looked at before the next entry, or now.
+        return match guest {
+            Some(guest) => guest.attend(schedule::presence(guest.pcpu).take_attention()),
+            None => Next::Resume,
+        };
+    }
     if intid == INTIDS.virtual_timer.load(Ordering::Relaxed) {
         if let Some(guest) = guest {
             return virtual_timer(guest, intid);
@@ -56,12 +64,7 @@ pub fn take(guest: Option<&mut Guest>) -> Next {
         return hypervisor_timer(guest);
     }
     gic::complete(intid);
-    if intid == gic::KICK {
-        // Why is in the presence's attention bits: looked at before the next entry, or now.
-        if let Some(guest) = guest {
-            return guest.attend(schedule::presence(guest.pcpu).take_attention());
-        }
-    } else if intid == INTIDS.maintenance.load(Ordering::Relaxed) {
+    if intid == INTIDS.maintenance.load(Ordering::Relaxed) {
         if let Some(guest) = guest {
             maintenance(guest);
         }

@@ -9,6 +9,7 @@ use crate::device::vgic::SgiRegister;
 use crate::el2::features::id_register;
 use crate::platform::timer;
 use crate::sched::Reason;
+use crate::vm::exits::Kind;
 
 /// What became of an access.
 pub enum Answer {
@@ -29,6 +30,7 @@ pub fn access(guest: &mut Guest, esr: Esr) -> Next {
     let access = SysRegAccess::new(esr);
     if !access.read() && access.register() == reg::ICC_SGI1R_EL1 {
         let value = guest.state.frame.gpr(access.rt());
+        guest.state.exits.count(Kind::Register);
         guest.skip(esr);
         return send_sgi(guest, value);
     }
@@ -37,6 +39,7 @@ pub fn access(guest: &mut Guest, esr: Esr) -> Next {
 
 #[inline(never)]
 fn any(guest: &mut Guest, esr: Esr, access: SysRegAccess) -> Next {
+    guest.state.exits.count(Kind::Register);
     let register = access.register();
     let answer = if !access.read() {
         let value = guest.state.frame.gpr(access.rt());

@@ -10,6 +10,7 @@ use spin::Once;
 
 use super::clean::Cleaning;
 use super::description::VmConfig;
+use super::exits::Exits;
 use super::image::LoadPlan;
 use super::layout::UART_INTID;
 use super::life::{InvalidTransition, Life, Why};
@@ -261,6 +262,7 @@ impl Vm {
             let account = schedule::with(|queue| queue.account(vcpu.entity));
             // SAFETY: no vCPU of a VM that is Preparing is on.
             let state = unsafe { vcpu.state() };
+            state.exits = Exits::default();
             state.waited_before = account.and_then(|account| Some(account.ok()?.wait)).unwrap_or(0);
             self.stolen_time.set(vcpu.index, 0);
         }
@@ -423,6 +425,9 @@ impl Vm {
                 account.moves
             );
         }
+        // SAFETY: all vCPUs of a VM that has stopped are off.
+        let exits = unsafe { &vcpu.state().exits };
+        debug!("{} vCPU {}: {exits}", self.name, vcpu.index);
     }
 
     /// Tells the vCPUs of `effects` that their vGIC has news.

@@ -3,6 +3,7 @@
 use cfg_if::cfg_if;
 
 pub mod description;
+pub mod exits;
 mod frame;
 pub mod image;
 pub mod layout;

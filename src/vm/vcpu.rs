@@ -7,6 +7,7 @@ use crate::el2::state::Context;
 use crate::el2::traps;
 use crate::sched::EntityId;
 use crate::vm::Frame;
+use crate::vm::exits::Exits;
 
 /// What of a vCPU changes as it runs.
 pub struct State {
@@ -25,6 +26,8 @@ pub struct State {
     pub waited: u64,
     /// See there.
     pub waited_before: u64,
+    /// How often it came back from its guest since the VM started.
+    pub exits: Exits,
 }
 
 /// A vCPU.
@@ -55,6 +58,7 @@ impl Vcpu {
             serror: 0,
             waited: 0,
             waited_before: 0,
+            exits: Exits::default(),
         });
         Self { index, affinity, entity, dedicated, state }
     }

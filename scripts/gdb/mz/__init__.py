@@ -1,0 +1,1 @@
+"""gdb's view of a machine that runs Mezzanine. See scripts/gdb.py."""

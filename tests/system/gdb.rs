@@ -1,5 +1,8 @@
 //! What `make debug` and `make gdb` promise: symbols, a first breakpoint where an exit is handled,
-//! and words that show why the guest left. And, by gdb's hand, what EL2 says when it fails itself.
+//! words that show why the guest left, and commands that understand VMs (`watch.rs`). And, by gdb's
+//! hand, what EL2 says when it fails itself.
+
+mod watch;
 
 use crate::harness::{Case, Config, Cpu, Failure, Outcome, Profile, Test, Verdict, Vm};
 use mezzanine_tools::{BARE, root};
@@ -13,12 +16,14 @@ pub fn tests() -> Vec<Test> {
     let test = |name: &str, body: fn(Config) -> Verdict| {
         Test::new(name, body).smp(&[2]).cpu(Cpu::A72).profile(Profile::Release)
     };
-    vec![
+    let mut tests = vec![
         test("gdb/first-exit", first_exit),
         test("fatal/lost", lost),
         test("fatal/stack", stack_overflow),
         test("gdb/virtual-serror", virtual_serror).smp(&[1]),
-    ]
+    ];
+    tests.extend(watch::tests());
+    tests
 }
 
 fn first_exit(config: Config) -> Verdict {
@@ -79,30 +84,53 @@ fn case_under_gdb(
     config: Config,
     commands: &[&str],
 ) -> Result<(String, Outcome), Failure> {
-    // Tests run side by side: each its own.
+    let socket = socket()?;
+    let mut talk = case.qemu(&["-S", "-gdb", &stub(&socket)]).start()?;
+    talk.wait_for_file(&socket)?;
+    let said = attach(config, &socket, commands)?;
+    let outcome = talk.finish()?;
+    let _ = std::fs::remove_file(&socket);
+    Ok((said, outcome))
+}
+
+/// The name of a socket for QEMU's gdb stub. Tests run side by side: each its own.
+fn socket() -> Result<String, Failure> {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let directory = root().join("target/system");
     std::fs::create_dir_all(&directory).map_err(mezzanine_tools::Error::file(&directory))?;
     let socket = directory.join(format!("gdb-{}-{number}", std::process::id()));
-    let socket = socket.display().to_string();
-    let stub = format!("unix:{socket},server=on,wait=off");
-    let mut talk = case.qemu(&["-S", "-gdb", &stub]).start()?;
-    talk.wait_for_file(&socket)?;
-    let elf = root().join("target").join(BARE).join(config.profile.directory()).join("mezzanine");
-    let mut gdb = Command::new("timeout");
-    gdb.args(["60", "gdb-multiarch", "-q", "-batch", "-nx"])
-        .arg(elf)
-        .args(["-ex", "set architecture aarch64"])
+    Ok(socket.display().to_string())
+}
+
+/// What QEMU's `-gdb` is told of it.
+fn stub(socket: &str) -> String {
+    format!("unix:{socket},server=on,wait=off")
+}
+
+/// gdb, attached to a machine as `make gdb` does it; what it says to `commands`.
+fn attach(config: Config, socket: &str, commands: &[&str]) -> Result<String, Failure> {
+    let mut gdb = gdb(config);
+    gdb.args(["-ex", "set architecture aarch64"])
         .args(["-ex", &format!("target remote {socket}")])
-        .args(["-x", "scripts/gdbinit"])
-        .current_dir(root());
+        .args(["-x", "scripts/gdbinit"]);
     for command in commands {
         gdb.args(["-ex", command]);
     }
+    said_by(gdb)
+}
+
+/// gdb with the hypervisor's symbols, and a time limit. What it says of errors goes where the rest
+/// goes, so that it stands behind the command that failed.
+fn gdb(config: Config) -> Command {
+    let elf = root().join("target").join(BARE).join(config.profile.directory()).join("mezzanine");
+    let mut gdb = Command::new("sh");
+    gdb.args(["-c", "exec timeout 120 gdb-multiarch -q -batch -nx \"$@\" 2>&1", "gdb"]);
+    gdb.arg(elf).current_dir(root());
+    gdb
+}
+
+fn said_by(mut gdb: Command) -> Result<String, Failure> {
     let output = gdb.output().map_err(|error| Failure::new(format!("gdb-multiarch: {error}")))?;
-    let outcome = talk.finish()?;
-    let _ = std::fs::remove_file(&socket);
-    let said = [output.stdout, output.stderr].concat();
-    Ok((String::from_utf8_lossy(&said).into_owned(), outcome))
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -88,13 +88,16 @@ def code(text):
     return places.pop()
 
 
-def symbol(address):
-    """`function+12`, or nothing where gdb has no symbol."""
-    said = gdb.execute("info symbol %#x" % address, to_string=True).strip()
+def symbol(address, back=0):
+    """`function+12`, or nothing where gdb has no symbol. Of a return address `back` is 4: the call
+    may be the function's last instruction."""
+    said = gdb.execute("info symbol %#x" % (address - back), to_string=True).strip()
     if said.startswith("No symbol"):
         return ""
     # Without what makes Rust's names unique.
-    return re.sub(r"::h[0-9a-f]{16}\b", "", said.split(" in section")[0]).replace(" + ", "+")
+    name, _, offset = said.split(" in section")[0].partition(" + ")
+    offset = int(offset or 0) + back
+    return re.sub(r"::h[0-9a-f]{16}\b", "", name) + ("+%d" % offset if offset else "")
 
 
 def table(rows):

@@ -73,9 +73,9 @@ before the VMs are made; VM has to be its number or name all the same. `delete` 
 class ExitBreakpoint(gdb.Breakpoint):
     """Where an exit is handled, for one exception class."""
 
-    def __init__(self, ec):
+    def __init__(self, ec, when):
         super().__init__(HANDLE)
-        self.ec = ec
+        self.ec, self.when = ec, when
 
     def stop(self):
         """Whether it is a synchronous exit, so that ESR_EL2 is of now, and of this class."""
@@ -89,6 +89,9 @@ class ExitBreakpoint(gdb.Breakpoint):
         except (ValueError, gdb.error):
             # No such variable where gdb stands: the class alone decides.
             pass
+        # gdb itself takes no `condition` beside this function.
+        if self.when and not int(gdb.parse_and_eval(self.when)):
+            return False
         machine = Machine(alone=True)
         line = syndrome.line(esr, machine.here["FAR_EL2"], machine.here["HPFAR_EL2"])
         print("mz-break-exit: %s, %s" % (who(machine), line))
@@ -98,23 +101,27 @@ class ExitBreakpoint(gdb.Breakpoint):
 class BreakExit(Command):
     """A breakpoint where EL2 handles an exit, for one exception class.
 
-    mz-break-exit EC              as mz-break-exit HVC64, or mz-break-exit 0x16
+    mz-break-exit EC [CONDITION]  as mz-break-exit HVC64, or mz-break-exit 0x24 $FAR_EL2 == 0xb000000
 
 Stops in exit::handle when the exit is synchronous and ESR_EL2.EC is that class. Names are those of
 src/exit/esr/class.rs. gdb looks at each exit of each guest, so they run slowly meanwhile. The first
 breakpoint of `make gdb` stops at every exit: `delete 1` before."""
 
     name = "mz-break-exit"
-    usage = "EC"
+    usage = "EC [CONDITION]"
 
     def run(self, words):
-        words = self.want(words, 1)
+        words = self.want(words, 1, 2)
         ec = syndrome.class_number(words[0])
         if ec is None:
             names = ", ".join(name for name, _ in syndrome.CLASSES.values())
             fail("no exception class %s: wanted 0 to 63 or one of %s" % (words[0], names))
-        ExitBreakpoint(ec)
-        print("stops at EC 0x%02x %s" % (ec, syndrome.class_name(ec)))
+        when = words[1] if len(words) > 1 else ""
+        if when:
+            # Said now, not at each exit.
+            gdb.parse_and_eval(when)
+        ExitBreakpoint(ec, when)
+        print("stops at EC 0x%02x %s%s" % (ec, syndrome.class_name(ec), when and ", if " + when))
         for other in gdb.breakpoints():
             plain = not isinstance(other, ExitBreakpoint) and not other.condition
             if plain and other.enabled and other.location == HANDLE:

@@ -40,20 +40,25 @@ such values apart bit by bit. An interrupt leaves ESR_ELx as it was: it is then 
         print(syndrome.fields(esr))
 
 
-def place(address, pc):
-    """A line's end: symbol, file and line. `pc` is what to look up: of a return address, the call."""
-    text = symbol(address)
-    line = gdb.find_pc_line(pc)
+def place(address, back=0):
+    """An address with symbol, file and line; `back` as `symbol` has it."""
+    text = symbol(address, back)
+    line = gdb.find_pc_line(address - back)
     if text and line.symtab is not None:
         text += " at %s:%d" % (line.symtab.filename, line.line)
     return "%#018x %s" % (address, text)
+
+
+def name(address, back):
+    """The function's name alone."""
+    return symbol(address, back).partition("+")[0]
 
 
 def guest_frames(vcpu):
     """The guest's own frames, by x29: each frame record is the caller's x29 and a return address
     (AAPCS64). Memory is read as the guest's EL1 would read it: through stage 1 and stage 2."""
     x, pc, state, _ = vcpu.general()
-    yield "#0  " + place(pc, pc)
+    yield "#0  " + place(pc)
     if state & 0x10:
         yield "(AArch32: no frame records)"
         return
@@ -70,13 +75,14 @@ def guest_frames(vcpu):
         if link is None or back is None:
             yield "(x29 %#x: nothing is mapped there)" % frame
             return
-        if depth == 1 and x[30] not in (0, link):
+        # One that points into the function itself is of a call that has returned.
+        if depth == 1 and x[30] not in (0, link) and name(x[30], 4) != name(pc, 0):
             yield "    (x30 %s: its caller, if it has no frame record, or none yet)" % place(
-                x[30], x[30] - 4)
+                x[30], 4)
         if link == 0:
             return
         link = stage1.plain(link)
-        yield "#%-2d %s" % (depth, place(link, link - 4))
+        yield "#%-2d %s" % (depth, place(link, 4))
         frame = back
     yield "(more frames follow)"
 

@@ -9,8 +9,16 @@ HCR = (("En", 0), ("LRENPIE", 2), ("NPIE", 3), ("VGrp0EIE", 4), ("VGrp0DIE", 5),
        ("VGrp1DIE", 7), ("TDIR", 14))
 # What the board has there (src/device/mod.rs).
 KNOWN = {27: "virtual timer", 30: "physical timer", 33: "UART"}
-# Cpu::attention: the bits of the banks with work before the next entry; RESYNC, LOWERED.
+# Bits of Cpu::attention.
 RESYNC, LOWERED = 31, 63
+
+
+def timer(control, compare):
+    """The virtual timer, by CNTV_CTL_EL0: ENABLE, IMASK, ISTATUS."""
+    if control & 1 == 0:
+        return "virtual timer: off"
+    return "virtual timer: on%s, %s; CNTV_CVAL_EL0 %d" % (
+        ", masked" if control & 2 else "", "due" if control & 4 else "not due yet", compare)
 
 
 class Bank:
@@ -31,13 +39,17 @@ class Bank:
         """Bank::pending: latched, or level-triggered with the line high."""
         return self.word("latch") | self.word("level") & ~self.word("edge")
 
+    def target(self, index, any_vcpu):
+        """Bank::target: the vCPU that it goes to."""
+        return any_vcpu if self.word("any") >> index & 1 else self.of("routed", index)
+
     def say(self, index):
         """An interrupt in words."""
         intid = self.first + index
         kind = "SGI" if intid < 16 else "PPI" if intid < 32 else "SPI"
         bit = lambda name: self.word(name) >> index & 1
-        words = ["INTID %d" % intid, KNOWN.get(intid, kind), "priority 0x%02x" % self.of("priority", index),
-                 "Group %d" % bit("group"), "edge" if bit("edge") else "level",
+        words = ["INTID %d" % intid, KNOWN.get(intid, kind),
+                 "priority 0x%02x" % self.of("priority", index), "Group %d" % bit("group"), "edge" if bit("edge") else "level",
                  "enabled" if bit("enabled") else "disabled"]
         if bit("enabled") and not bit("allowed"):
             words.append("its group is off in GICD_CTLR")
@@ -68,7 +80,8 @@ it folds the list registers, and this command with it. Of a vCPU that isn't load
         vcpus = [model.vcpu(words[0])] if words else [one for vm in model.vms for one in vm.vcpus]
         if not vcpus:
             fail("no VM has been made yet: wanted a machine that has booted")
-        lines = ["the model's books: what hardware has in ICH_LR<n>_EL2 isn't visible through QEMU's stub"]
+        lines = ["the model's books: what hardware has in ICH_LR<n>_EL2 isn't visible through "
+                 "QEMU's stub"]
         for vcpu in vcpus:
             lines += self.one(vcpu)
         return lines
@@ -84,10 +97,9 @@ it folds the list registers, and this command with it. Of a vCPU that isn't load
         where = "loaded on pCPU %d" % vcpu.pcpu_id if vcpu.pcpu is not None else "not loaded"
         hcr, attention = number("hcr"), number("attention")
         flags = " ".join(name for name, bit in HCR if hcr >> bit & 1) or "off"
-        lines = ["vCPU %s of %s, %s: %s; ICH_HCR_EL2 as last written %#x (%s)" % (
-            vcpu.name, vcpu.vm.name, where,
-            "list registers in use: %s" % (", ".join(str(n) for n in range(16) if number("used") >> n & 1)
-                                           or "none"), hcr, flags)]
+        used = ", ".join(str(n) for n in range(16) if number("used") >> n & 1) or "none"
+        lines = ["vCPU %s of %s, %s: list registers in use: %s; ICH_HCR_EL2 as last written %#x (%s)"
+                 % (vcpu.name, vcpu.vm.name, where, used, hcr, flags)]
         notes = []
         if attention & 0x7fffffff:
             notes.append("banks to look at before the next entry: %#x" % (attention & 0x7fffffff))
@@ -108,7 +120,13 @@ it folds the list registers, and this command with it. Of a vCPU that isn't load
         listed = []
         for bank in own + shared:
             listed += self.bank(bank, vcpu.index, any_vcpu)
-        return lines + (listed or ["  nothing in list registers, nothing pending, nothing active"])
+        lines += listed or ["  nothing in list registers, nothing pending, nothing active"]
+        enabled = [str(bank.first + index) for bank in own + shared for index in range(32)
+                   if bank.word("enabled") >> index & 1
+                   and bank.target(index, any_vcpu) == vcpu.index]
+        lines.append("  enabled for it: INTID " + ", ".join(enabled) if enabled
+                     else "  no interrupt is enabled for it")
+        return lines + ["  " + timer(*vcpu.timer())]
 
     def bank(self, bank, vcpu, any_vcpu):
         """Lines for what is on its way in a bank and this vCPU's: held by it, or to go to it."""
@@ -117,8 +135,7 @@ it folds the list registers, and this command with it. Of a vCPU that isn't load
             if not (in_lr | pending | active) >> index & 1:
                 continue
             held = (in_lr | active) >> index & 1
-            target = any_vcpu if bank.word("any") >> index & 1 else bank.of("routed", index)
-            if (bank.of("holder", index) if held else target) != vcpu:
+            if (bank.of("holder", index) if held else bank.target(index, any_vcpu)) != vcpu:
                 continue
             if in_lr >> index & 1:
                 state = "active" if bank.word("was_active") >> index & 1 else "pending"

@@ -73,6 +73,13 @@ class Vcpu:
         return ({name: rust.number(saved, one) for name, one in zip(names, fields)},
                 "its context in memory (el2::state::El1), as it is not loaded")
 
+    def timer(self):
+        """CNTV_CTL_EL0 and CNTV_CVAL_EL0."""
+        if self.pcpu is not None:
+            return self.pcpu.get("CNTV_CTL_EL0"), self.pcpu.get("CNTV_CVAL_EL0")
+        saved = rust.field(self.value, "state", "context", "interrupts")
+        return rust.number(saved, "cntv_ctl"), rust.number(saved, "cntv_cval")
+
     def run_state(self):
         """The run queue's entity: its state in words, and the accounts."""
         queue = self.vm.model.queue

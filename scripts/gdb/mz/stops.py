@@ -39,14 +39,15 @@ class GuestBreakpoint(gdb.Breakpoint):
                 return False
         if pcpu.vmid != self.vmid:
             return False
-        print("mz-break-guest: VM %s (VMID %d), %s, at %#x" % (self.vm, pcpu.vmid, who(machine), pcpu["pc"]))
+        print("mz-break-guest: VM %s (VMID %d), %s, at %#x"
+              % (self.vm, pcpu.vmid, who(machine), pcpu["pc"]))
         return True
 
 
 class BreakGuest(Command):
     """A breakpoint at an address of a guest's that stops in that VM only.
 
-    mz-break-guest VM ADDR        as mz-break-guest alpha 0x40200000, or mz-break-guest 0 guest_main
+    mz-break-guest VM ADDR    as mz-break-guest alpha 0x40200000, or mz-break-guest 0 guest_main
 
 A hardware breakpoint (nothing is written into the guest), by virtual address, as the guest's PC has
 it. Who comes there is asked for VTTBR_EL2.VMID: in another VM, and at EL2, it goes on. It may be set

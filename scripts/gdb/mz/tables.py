@@ -48,9 +48,9 @@ tables are read as the hardware reads them; a TLB isn't looked at."""
     def look(self, model, words):
         vm, ipa = model.vm(words[0]), words[1]
         regime = vm.regime
-        first = "stage 2 of VM %d %s, IPA %#x: VMID %d, root %#x, %d bits, %s granule, from level %d" % (
-            vm.id, vm.name, ipa, vm.vmid, regime.root, regime.bits, walk.size(regime.granule),
-            regime.start)
+        first = ("stage 2 of VM %d %s, IPA %#x: VMID %d, root %#x, %d bits, %s granule, "
+                 "from level %d" % (vm.id, vm.name, ipa, vm.vmid, regime.root, regime.bits,
+                                    walk.size(regime.granule), regime.start))
         return [first] + stage2_lines(vm, ipa)
 
 
@@ -74,14 +74,16 @@ class Stage1:
             fail("TCR_EL1.DS is 1, 52-bit addresses: wanted 48-bit ones")
         half = va >> 55 & 1
         size, granule, off, tagged = (
-            (tcr >> 16 & 0x3f, walk.TG1.get(tcr >> 30 & 3), tcr >> 23 & 1, tcr >> 38 & 1) if half else
+            (tcr >> 16 & 0x3f, walk.TG1.get(tcr >> 30 & 3), tcr >> 23 & 1, tcr >> 38 & 1)
+            if half else
             (tcr & 0x3f, walk.TG0.get(tcr >> 14 & 3), tcr >> 7 & 1, tcr >> 37 & 1))
         name = "TTBR%d_EL1" % half
         bits = 64 - min(max(size, 16), 39)
         # TBI: bits 63:56 are a tag.
         above = va >> bits & (1 << ((56 if tagged else 64) - bits)) - 1
         if above != ((1 << ((56 if tagged else 64) - bits)) - 1 if half else 0):
-            return "in neither half: translation fault level 0 (%s has %d bits)" % (name, bits), None, 0
+            return ("in neither half: translation fault level 0 (%s has %d bits)" % (name, bits),
+                    None, 0)
         if off:
             return "TCR_EL1.EPD%d is 1: translation fault level 0" % half, None, 0
         if granule is None:

@@ -332,6 +332,8 @@ fn attach_at_the_prompt(config: Config) -> Verdict {
     said.expect("mz-vcpus", &["0.0", "alpha", "benos"])?;
     said.expect("mz-bt 0.0", &["vCPU 0.0 of alpha"])?;
     said.expect("mz-bt 0.0", &["guest_main"])?;
+    said.expect("mz-lr 0.0", &["enabled for it: INTID 27, 33"])?;
+    said.expect("mz-lr 0.0", &["virtual timer: on, "])?;
     said.expect("mz-regs 1.0", &["SCTLR_EL1", "MMU on"])
 }
 

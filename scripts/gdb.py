@@ -7,7 +7,8 @@ scripts/gdbinit sources this file. The commands are in scripts/gdb/mz, one room 
     model      VMs and vCPUs, as the hypervisor's statics have them
     walk       translation tables, stage 1 and stage 2
     syndrome   ESR_ELx in words (plain Python)
-    fields     PSTATE, SCTLR_EL1 and TCR_EL1 in words (plain Python)
+    registers  names of system registers; PSTATE, SCTLR_EL1 and TCR_EL1 in words (plain Python)
+    base       what all commands have in common
     vms, tables, interrupts, stops, trace      the commands themselves
 """
 

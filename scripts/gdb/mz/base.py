@@ -9,6 +9,14 @@ from .machine import Machine, fail
 from .model import Model
 
 
+def frame_level():
+    """Which frame is selected; 0 where there is none, and before gdb 11."""
+    try:
+        return gdb.selected_frame().level()
+    except (gdb.error, AttributeError):
+        return 0
+
+
 class Command(gdb.Command):
     """A command of gdb's. Its text of help is the class's, its work is `run`."""
 
@@ -20,6 +28,7 @@ class Command(gdb.Command):
 
     def invoke(self, argument, _from_tty):
         self.dont_repeat()
+        level = frame_level()
         try:
             self.run(gdb.string_to_argv(argument))
         except gdb.GdbError as error:
@@ -27,6 +36,9 @@ class Command(gdb.Command):
             raise gdb.GdbError("%s: %s" % (self.name, error)) from None
         except gdb.error as error:
             raise gdb.GdbError("%s: gdb says: %s" % (self.name, error)) from None
+        finally:
+            if level > 0:
+                gdb.execute("select-frame %d" % level, to_string=True)
 
     def run(self, words):
         """Does what the command is for."""

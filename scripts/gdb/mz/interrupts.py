@@ -49,7 +49,8 @@ class Bank:
         kind = "SGI" if intid < 16 else "PPI" if intid < 32 else "SPI"
         bit = lambda name: self.word(name) >> index & 1
         words = ["INTID %d" % intid, KNOWN.get(intid, kind),
-                 "priority 0x%02x" % self.of("priority", index), "Group %d" % bit("group"), "edge" if bit("edge") else "level",
+                 "priority 0x%02x" % self.of("priority", index), "Group %d" % bit("group"),
+                 "edge" if bit("edge") else "level",
                  "enabled" if bit("enabled") else "disabled"]
         if bit("enabled") and not bit("allowed"):
             words.append("its group is off in GICD_CTLR")
@@ -67,8 +68,9 @@ class ListRegisters(MachineCommand):
 
 ICH_LR<n>_EL2 and the other registers of the virtual CPU interface can't be read through QEMU's gdb
 stub (measured with 7.2). So these are the books of the model (src/device/vgic): what it has written
-into which list register. What the guest has acknowledged or ended there since, the model learns when
-it folds the list registers, and this command with it. Of a vCPU that isn't loaded the model has all."""
+into which list register. What the guest has acknowledged or ended there since, the model learns
+when it folds the list registers, and this command with it. Of a vCPU that isn't loaded the model
+has all."""
 
     name = "mz-lr"
     usage = "[VM.N]"
@@ -98,8 +100,9 @@ it folds the list registers, and this command with it. Of a vCPU that isn't load
         hcr, attention = number("hcr"), number("attention")
         flags = " ".join(name for name, bit in HCR if hcr >> bit & 1) or "off"
         used = ", ".join(str(n) for n in range(16) if number("used") >> n & 1) or "none"
-        lines = ["vCPU %s of %s, %s: list registers in use: %s; ICH_HCR_EL2 as last written %#x (%s)"
-                 % (vcpu.name, vcpu.vm.name, where, used, hcr, flags)]
+        lines = ["vCPU %s of %s, %s: list registers in use: %s; "
+                 "ICH_HCR_EL2 as last written %#x (%s)" % (vcpu.name, vcpu.vm.name, where, used,
+                                                           hcr, flags)]
         notes = []
         if attention & 0x7fffffff:
             notes.append("banks to look at before the next entry: %#x" % (attention & 0x7fffffff))

@@ -92,15 +92,14 @@ class Machine:
     """All pCPUs, and physical memory while `reading`."""
 
     def __init__(self, alone=False):
-        """`alone`: of the selected pCPU only, and no thread is switched. So a breakpoint's condition
-        may ask, too."""
+        """`alone`: of the selected pCPU only, and no thread is switched. So a breakpoint's
+        condition may ask, too."""
         self.selected = gdb.selected_thread()
         if self.selected is None or not self.selected.is_valid():
             fail("no machine: wanted `target remote`, as `make gdb` does it")
         if alone:
             self.pcpus = [take(self.selected)]
             return
-        frame = gdb.selected_frame()
         try:
             threads = sorted(gdb.selected_inferior().threads(), key=lambda thread: thread.num)
             self.pcpus = []
@@ -108,8 +107,9 @@ class Machine:
                 thread.switch()
                 self.pcpus.append(take(thread))
         finally:
+            # At its innermost frame: to find another, gdb would read the stack by physical addresses
+            # later. `base.Command` goes back to the one that was selected.
             self.selected.switch()
-            frame.select()
 
     @property
     def here(self):

@@ -45,8 +45,8 @@ class Vcpu:
         if self.in_vector:
             registers = [self.pcpu["x%d" % n] for n in range(31)]
             return (registers, self.pcpu["ELR_EL2"], self.pcpu["SPSR_EL2"],
-                    "the registers of pCPU %d (thread %d), at the first instruction of EL2's vector; "
-                    "PC and PSTATE are ELR_EL2 and SPSR_EL2" % (self.pcpu_id, self.pcpu.thread.num))
+                    "the registers of pCPU %d (thread %d), at the first instruction of EL2's "
+                    "vector; PC and PSTATE are ELR_EL2 and SPSR_EL2" % (self.pcpu_id, self.pcpu.thread.num))
         frame = rust.field(self.value, "state", "frame")
         registers = [int(frame["x"][n]) & (1 << 64) - 1 for n in range(31)]
         where = "its frame in memory (vm::Frame)"
@@ -208,7 +208,8 @@ class Model:
             fail("%s: wanted VM.N, as 0.1 or alpha.1" % text)
         vm = self.vm(name)
         if int(index) >= len(vm.vcpus):
-            fail("VM %d %s has no vCPU %s: wanted one below %d" % (vm.id, vm.name, index, len(vm.vcpus)))
+            fail("VM %d %s has no vCPU %s: wanted one below %d"
+                 % (vm.id, vm.name, index, len(vm.vcpus)))
         return vm.vcpus[int(index)]
 
     def loaded_on(self, pcpu):

@@ -17,9 +17,11 @@ ID_AA64PFR1_EL1 3 0 0 4 1; ID_AA64ZFR0_EL1 3 0 0 4 4; ID_AA64SMFR0_EL1 3 0 0 4 5
 ID_AA64DFR0_EL1 3 0 0 5 0; ID_AA64DFR1_EL1 3 0 0 5 1; ID_AA64ISAR0_EL1 3 0 0 6 0;
 ID_AA64ISAR1_EL1 3 0 0 6 1; ID_AA64ISAR2_EL1 3 0 0 6 2; ID_AA64MMFR0_EL1 3 0 0 7 0;
 ID_AA64MMFR1_EL1 3 0 0 7 1; ID_AA64MMFR2_EL1 3 0 0 7 2; ID_AA64MMFR3_EL1 3 0 0 7 3;
-AIDR_EL1 3 1 0 0 7; CTR_EL0 3 3 0 0 1; SCTLR_EL1 3 0 1 0 0; ACTLR_EL1 3 0 1 0 1; CPACR_EL1 3 0 1 0 2;
+AIDR_EL1 3 1 0 0 7; CTR_EL0 3 3 0 0 1; SCTLR_EL1 3 0 1 0 0; ACTLR_EL1 3 0 1 0 1;
+CPACR_EL1 3 0 1 0 2;
 TTBR0_EL1 3 0 2 0 0; TTBR1_EL1 3 0 2 0 1; TCR_EL1 3 0 2 0 2; SPSR_EL1 3 0 4 0 0; ELR_EL1 3 0 4 0 1;
-SP_EL0 3 0 4 1 0; ICC_PMR_EL1 3 0 4 6 0; AFSR0_EL1 3 0 5 1 0; AFSR1_EL1 3 0 5 1 1; ESR_EL1 3 0 5 2 0;
+SP_EL0 3 0 4 1 0; ICC_PMR_EL1 3 0 4 6 0; AFSR0_EL1 3 0 5 1 0; AFSR1_EL1 3 0 5 1 1;
+ESR_EL1 3 0 5 2 0;
 FAR_EL1 3 0 6 0 0; PAR_EL1 3 0 7 4 0; PMINTENSET_EL1 3 0 9 14 1; PMINTENCLR_EL1 3 0 9 14 2;
 MAIR_EL1 3 0 10 2 0; AMAIR_EL1 3 0 10 3 0; VBAR_EL1 3 0 12 0 0; DISR_EL1 3 0 12 1 1;
 ICC_IAR1_EL1 3 0 12 12 0; ICC_EOIR1_EL1 3 0 12 12 1; ICC_BPR1_EL1 3 0 12 12 3;
@@ -62,15 +64,17 @@ def pstate(state):
     if state & 0x10:
         masks = masks.replace("D", "")
     words.append("masked %s" % masks if masks else "nothing masked")
-    rare = (("SS", 21), ("IL", 20)) + (() if state & 0x10 else (("UAO", 23), ("PAN", 22), ("SSBS", 12)))
+    rare = (("SS", 21), ("IL", 20))
+    if not state & 0x10:
+        rare += (("UAO", 23), ("PAN", 22), ("SSBS", 12))
     words += [name for name, bit in rare if state >> bit & 1]
     return ", ".join(words)
 
 
 def sctlr(value):
     """SCTLR_EL1: what matters to an access."""
-    words = ["MMU on" if value & 1 else "MMU off", "data cache on" if value >> 2 & 1 else
-             "data cache off", "instruction cache on" if value >> 12 & 1 else "instruction cache off"]
+    words = ["%s %s" % (name, "on" if value >> bit & 1 else "off")
+             for name, bit in (("MMU", 0), ("data cache", 2), ("instruction cache", 12))]
     flags = (("A", 1), ("SA", 3), ("SA0", 4), ("WXN", 19), ("E0E", 24), ("EE", 25))
     return ", ".join(words + [name for name, bit in flags if value >> bit & 1])
 

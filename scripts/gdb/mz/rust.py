@@ -12,7 +12,8 @@ import gdb
 from .machine import fail
 
 # Whose one field is the value itself, if the first of these names in it is taken.
-WRAPPERS = re.compile(r"^(core::(cell|sync::atomic|mem)::|lock_api::mutex::Mutex<|spin::once::Once<)")
+WRAPPERS = re.compile(
+    r"^(core::(cell|sync::atomic|mem)::|lock_api::mutex::Mutex<|spin::once::Once<)")
 INSIDE = ("data", "value", "v")
 
 
@@ -112,7 +113,8 @@ def string(machine, value):
     length = number(value, "len")
     if not 0 < length < 256:
         return ""
-    return machine.read(machine.physical(int(pointer(value["buf"]))), length).decode("utf-8", "replace")
+    start = machine.physical(int(pointer(value["buf"])))
+    return machine.read(start, length).decode("utf-8", "replace")
 
 
 def enum(value):

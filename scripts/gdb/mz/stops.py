@@ -50,8 +50,8 @@ class BreakGuest(Command):
     mz-break-guest VM ADDR    as mz-break-guest alpha 0x40200000, or mz-break-guest 0 guest_main
 
 A hardware breakpoint (nothing is written into the guest), by virtual address, as the guest's PC has
-it. Who comes there is asked for VTTBR_EL2.VMID: in another VM, and at EL2, it goes on. It may be set
-before the VMs are made; VM has to be its number or name all the same. `delete` removes it."""
+it. Who comes there is asked for VTTBR_EL2.VMID: in another VM, and at EL2, it goes on. It may be
+set before the VMs are made; VM has to be its number or name all the same. `delete` removes it."""
 
     name = "mz-break-guest"
     usage = "VM ADDR"
@@ -102,7 +102,9 @@ class ExitBreakpoint(gdb.Breakpoint):
 class BreakExit(Command):
     """A breakpoint where EL2 handles an exit, for one exception class.
 
-    mz-break-exit EC [CONDITION]  as mz-break-exit HVC64, or mz-break-exit 0x24 $FAR_EL2 == 0xb000000
+    mz-break-exit EC [CONDITION]
+    mz-break-exit HVC64
+    mz-break-exit 0x24 $FAR_EL2 == 0xb000000
 
 Stops in exit::handle when the exit is synchronous and ESR_EL2.EC is that class. Names are those of
 src/exit/esr/class.rs. gdb looks at each exit of each guest, so they run slowly meanwhile. The first
@@ -126,4 +128,5 @@ breakpoint of `make gdb` stops at every exit: `delete 1` before."""
         for other in gdb.breakpoints():
             plain = not isinstance(other, ExitBreakpoint) and not other.condition
             if plain and other.enabled and other.location == HANDLE:
-                print("breakpoint %d stops at every exit: `delete %d`" % (other.number, other.number))
+                print("breakpoint %d stops at every exit: `delete %d`"
+                      % (other.number, other.number))

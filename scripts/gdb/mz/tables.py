@@ -9,8 +9,8 @@ def hole(vm, ipa):
     """What it means that stage 2 has nothing at an IPA."""
     for start, length in vm.memory:
         if start <= ipa < start + length:
-            return ("nothing yet: this is in the VM's memory, and becomes visible at its first touch "
-                    "(architecture.md, section 10)")
+            return ("nothing yet: this is in the VM's memory, and becomes visible at its first "
+                    "touch (architecture.md, section 10)")
     return ("a hole: no memory of the VM. An access comes to EL2, where a device answers, or the "
             "guest is given an external abort")
 

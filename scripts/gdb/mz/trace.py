@@ -34,7 +34,8 @@ such values apart bit by bit. An interrupt leaves ESR_ELx as it was: it is then 
             own = 2 if pcpu.el >= 2 else 1
             esr = pcpu["ESR_EL%d" % own]
             far = pcpu["FAR_EL%d" % own]
-            print("ESR_EL%d of thread %d, which is at EL%d: %#x" % (own, pcpu.thread.num, pcpu.el, esr))
+            print("ESR_EL%d of thread %d, which is at EL%d: %#x"
+                  % (own, pcpu.thread.num, pcpu.el, esr))
             line = syndrome.line(esr, far, pcpu["HPFAR_EL2"] if own == 2 else None)
         print(line)
         print(syndrome.fields(esr))
@@ -116,7 +117,8 @@ scripts/gdbinit loads those of BenOS, `add-symbol-file vmlinux` adds Linux's."""
             return above + ["---- no vCPU is loaded on this pCPU"]
         state = registers.level(vcpu.general()[2])
         if above:
-            above.append("---- ERET: below is vCPU %s of %s, at %s" % (vcpu.name, vcpu.vm.name, state))
+            above.append("---- ERET: below is vCPU %s of %s, at %s"
+                         % (vcpu.name, vcpu.vm.name, state))
         else:
             above = ["vCPU %s of %s, at %s" % (vcpu.name, vcpu.vm.name, state)]
         return above + list(guest_frames(vcpu))

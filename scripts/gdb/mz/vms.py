@@ -20,7 +20,8 @@ addresses are IPAs."""
             return ["no VM has been made yet"]
         rows = [("VM", "name", "life", "vCPUs", "VMID", "stage-2 root", "memory")]
         for vm in model.vms:
-            memory = ", ".join("%g MiB at %#x" % (length / (1 << 20), ipa) for ipa, length in vm.memory)
+            memory = ", ".join("%g MiB at %#x" % (length / (1 << 20), ipa)
+                               for ipa, length in vm.memory)
             rows.append((str(vm.id), vm.name, vm.life, str(len(vm.vcpus)), str(vm.vmid),
                          "%#x" % vm.regime.root, memory))
         return table(rows)

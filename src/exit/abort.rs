@@ -16,7 +16,6 @@ use crate::device::{Target, route};
 use crate::el2::{at, cache};
 use crate::memory::{Ipa, PAGE_SIZE};
 use crate::platform::console;
-use crate::vm::exits::Kind;
 use crate::vm::layout::UART_INTID;
 
 /// A load or store.
@@ -28,10 +27,10 @@ pub fn data(guest: &mut Guest, esr: Esr) -> Next {
     {
         let target = route(ipa, guest.vm.vcpus.len());
         if target == Target::None {
-            guest.state.exits.count(Kind::Data);
+            guest.state.exits.aborts += 1;
             return not_emulated(guest, esr);
         }
-        guest.state.exits.count(Kind::Device);
+        guest.state.exits.devices += 1;
         guest.skip(esr);
         emulate(guest, target, access);
         return Next::Resume;
@@ -41,7 +40,7 @@ pub fn data(guest: &mut Guest, esr: Esr) -> Next {
 
 #[inline(never)]
 fn unusual(guest: &mut Guest, esr: Esr) -> Next {
-    guest.state.exits.count(Kind::Data);
+    guest.state.exits.aborts += 1;
     read_or_write(guest, esr).err().unwrap_or(Next::Resume)
 }
 
@@ -205,7 +204,7 @@ fn with_uart<T>(guest: &Guest, access: impl FnOnce(&mut Pl011) -> (T, Line)) -> 
 #[cold]
 #[inline(never)]
 pub fn instruction(guest: &mut Guest, esr: Esr) -> Next {
-    guest.state.exits.count(Kind::Fetch);
+    guest.state.exits.fetches += 1;
     let (abort, at) = (Abort::new(esr), guest.state.frame.pc);
     let ipa = ipa(abort);
     let next = not_emulated(guest, esr);

@@ -10,13 +10,12 @@ use crate::device::calls::{self, Outcome, code};
 use crate::device::{STOLEN_TIME_BASE, STOLEN_TIME_STRIDE};
 use crate::platform::psci;
 use crate::sched::Reason;
-use crate::vm::exits::Kind;
 use crate::vm::life::Why;
 
 /// HVC: ELR_EL2 is behind it already (D1.3.4: it is the preferred return address).
 #[inline(never)]
 pub fn hvc(guest: &mut Guest) -> Next {
-    guest.state.exits.count(Kind::Call);
+    guest.state.exits.calls += 1;
     let x = &guest.state.frame.x;
     let arguments = [x[0], x[1], x[2], x[3]];
     match calls::call(&guest.vm.calls, arguments, || guest.vm.settled_power()) {

@@ -7,7 +7,6 @@ use super::esr::{Ec, Esr};
 use super::guest::{Guest, Next};
 use super::inject::Exception;
 use super::{Exit, abort, call, fault, interrupt, pstate, sysreg, wait};
-use crate::vm::exits::Kind;
 
 /// Handles one exit. gdb's first breakpoint: `docs/exceptions.md` follows each class from here.
 #[inline(never)]
@@ -37,11 +36,11 @@ fn synchronous(guest: &mut Guest, esr: Esr) -> Next {
 fn asynchronous(guest: &mut Guest, exit: Exit) -> Next {
     match exit {
         Exit::SError => {
-            guest.state.exits.count(Kind::SError);
+            guest.state.exits.serrors += 1;
             fault::serror(guest, Esr::new(ESR_EL2.get()))
         }
         _ => {
-            guest.state.exits.count(Kind::Interrupt);
+            guest.state.exits.interrupts += 1;
             interrupt::take(Some(guest))
         }
     }
@@ -50,7 +49,7 @@ fn asynchronous(guest: &mut Guest, exit: Exit) -> Next {
 /// First use of FP or SIMD since the vCPU was loaded. The guest's own CPACR_EL1 has allowed it:
 /// its trap to EL1 has the higher priority (D1.3.5).
 fn fp(guest: &mut Guest) -> Next {
-    guest.state.exits.count(Kind::Fp);
+    guest.state.exits.fp += 1;
     guest.state.context.load_fp();
     Next::Resume
 }
@@ -62,7 +61,7 @@ fn other(guest: &mut Guest, esr: Esr) -> Next {
     if esr.ec() == Ec::FP_ACCESS {
         return fp(guest);
     }
-    guest.state.exits.count(Kind::Other);
+    guest.state.exits.others += 1;
     match esr.ec() {
         // Not offered, by CPTR_EL2 and HCR_EL2; AArch32 coprocessors of EL0 likewise.
         Ec::UNKNOWN

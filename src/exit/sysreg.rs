@@ -9,7 +9,6 @@ use crate::device::vgic::SgiRegister;
 use crate::el2::features::id_register;
 use crate::platform::timer;
 use crate::sched::Reason;
-use crate::vm::exits::Kind;
 
 /// What became of an access.
 pub enum Answer {
@@ -30,7 +29,7 @@ pub fn access(guest: &mut Guest, esr: Esr) -> Next {
     let access = SysRegAccess::new(esr);
     if !access.read() && access.register() == reg::ICC_SGI1R_EL1 {
         let value = guest.state.frame.gpr(access.rt());
-        guest.state.exits.count(Kind::Register);
+        guest.state.exits.registers += 1;
         guest.skip(esr);
         return send_sgi(guest, value);
     }
@@ -39,7 +38,7 @@ pub fn access(guest: &mut Guest, esr: Esr) -> Next {
 
 #[inline(never)]
 fn any(guest: &mut Guest, esr: Esr, access: SysRegAccess) -> Next {
-    guest.state.exits.count(Kind::Register);
+    guest.state.exits.registers += 1;
     let register = access.register();
     let answer = if !access.read() {
         let value = guest.state.frame.gpr(access.rt());

@@ -9,14 +9,13 @@ use super::interrupt;
 use crate::el2::{cache, traps};
 use crate::platform::timer;
 use crate::sched::Reason;
-use crate::vm::exits::Kind;
 use crate::vm::schedule;
 
 /// WFI blocks the vCPU until an interrupt is deliverable or one of its timers fires; WFE only
 /// gives the pCPU away. Both may end early (D1.7.1, D1.7.2), so nothing goes wrong if they do.
 #[inline(never)]
 pub fn wfx(guest: &mut Guest, esr: Esr) -> Next {
-    guest.state.exits.count(Kind::Wait);
+    guest.state.exits.waits += 1;
     guest.skip(esr);
     if esr.waits_for_event() {
         return guest.leave(Reason::Yield);

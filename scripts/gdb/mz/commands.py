@@ -4,8 +4,9 @@ import gdb
 
 from . import stops, tables, trace, vms, interrupts
 
-ALL = (vms.Vms, vms.Vcpus, vms.Regs, trace.Syndrome, tables.Stage1Command, tables.Stage2,
-       interrupts.ListRegisters, stops.BreakGuest, stops.BreakExit, trace.Backtrace)
+ALL = (vms.Vms, vms.Vcpus, vms.Exits, vms.Regs, trace.Syndrome, tables.Stage1Command,
+       tables.Stage2, interrupts.ListRegisters, stops.BreakGuest, stops.BreakExit,
+       trace.Backtrace)
 
 
 class Mezzanine(gdb.Command):

@@ -80,6 +80,11 @@ class Vcpu:
         saved = rust.field(self.value, "state", "context", "interrupts")
         return rust.number(saved, "cntv_ctl"), rust.number(saved, "cntv_cval")
 
+    def exits(self):
+        """How often it came back from its guest, by kind."""
+        counts = rust.field(self.value, "state", "exits")
+        return {kind: rust.number(counts, kind) for kind in rust.names(counts)}
+
     def run_state(self):
         """The run queue's entity: its state in words, and the accounts."""
         queue = self.vm.model.queue

@@ -1,4 +1,4 @@
-"""mz-vms, mz-vcpus, mz-regs."""
+"""mz-vms, mz-vcpus, mz-exits, mz-regs."""
 
 from . import registers, syndrome
 from .base import MachineCommand, symbol, table
@@ -56,6 +56,28 @@ The times are the run queue's: run until it was last put away, waited until it w
                 rows.append((vcpu.name, vm.name, state, where, "%.3f ms" % (ran * 1e3 / hertz),
                              "%.3f ms" % (waited * 1e3 / hertz), str(moves),
                              ("%#x %s" % (vcpu.pc, symbol(vcpu.pc))).rstrip()))
+        return table(rows)
+
+
+class Exits(MachineCommand):
+    """Exits of each vCPU since its VM started, by kind.
+
+    mz-exits
+
+The kinds are those of src/vm/exits.rs. The hypervisor counts them always."""
+
+    name = "mz-exits"
+
+    def look(self, model, words):
+        if not model.vms:
+            return ["no VM has been made yet"]
+        rows = []
+        for vm in model.vms:
+            for vcpu in vm.vcpus:
+                counts = vcpu.exits()
+                rows = rows or [("vCPU", "name", "all") + tuple(counts)]
+                numbers = [sum(counts.values()), *counts.values()]
+                rows.append((vcpu.name, vm.name) + tuple(map(str, numbers)))
         return table(rows)
 
 

@@ -100,6 +100,7 @@ fn vms(config: Config) -> Verdict {
             "break mezzanine::exit::handle::handle if $VTTBR_EL2 >> 48 == 1",
             "continue  ",
             "mz-vcpus",
+            "mz-exits",
             "mz-regs 0.0",
             "mz-regs beta.1",
             "mz-s2 0 0x40080000",
@@ -135,6 +136,7 @@ fn vms(config: Config) -> Verdict {
     said.expect("mz-vcpus", &["0.0", "alpha", "Running(", ", loaded", "0x40"])?;
     said.expect("mz-vcpus", &["0.1", "alpha", "Off", "-"])?;
     said.expect("mz-vcpus", &["1.1", "beta", "Off", "-"])?;
+    said.expect("mz-exits", &["vCPU", "all", "calls", "devices", "interrupts"])?;
     said.expect("mz-regs 0.0", &["general registers: from its frame in memory"])?;
     said.expect("mz-regs 0.0", &["PSTATE", "EL1h, "])?;
     said.expect("mz-regs 0.0", &["SCTLR_EL1 0000000030d", "MMU o"])?;
@@ -327,7 +329,8 @@ fn attach_at_the_prompt(config: Config) -> Verdict {
     talk.said("[alpha] Type help", "\0")?;
     talk.said("[beta] Type help", "\0")?;
     talk.listen(Duration::from_secs(1));
-    let commands = ["mz-vms", "mz-vcpus", "mz-bt 0.0", "mz-lr 0.0", "mz-regs 1.0", "kill"];
+    let commands =
+        ["mz-vms", "mz-vcpus", "mz-exits", "mz-bt 0.0", "mz-lr 0.0", "mz-regs 1.0", "kill"];
     let with_marks = marked(&commands);
     let commands: Vec<&str> = with_marks.iter().map(String::as_str).collect();
     let said = Said(attach(config, &socket, &commands)?).checked()?;
@@ -335,6 +338,18 @@ fn attach_at_the_prompt(config: Config) -> Verdict {
     let _ = std::fs::remove_file(&socket);
     said.expect("mz-vms", &["alpha", "Running"])?;
     said.expect("mz-vcpus", &["0.0", "alpha", "benos"])?;
+    // It has printed on its UART; its sibling has never run.
+    let counts = |line: &str| -> Vec<String> { line.split_whitespace().map(Into::into).collect() };
+    let mut rows = said.to("mz-exits")?.lines().map(counts);
+    let mut row = |start: &str| {
+        let row = rows.find(|row| row.first().is_some_and(|first| first == start));
+        row.ok_or_else(|| said.failure(format!("`mz-exits` gave no row {start}")))
+    };
+    let (kinds, ran, never) = (row("vCPU")?, row("0.0")?, row("0.1")?);
+    let devices = kinds.iter().position(|kind| kind == "devices").and_then(|at| ran.get(at));
+    if devices.is_none_or(|count| count == "0") || never.iter().skip(2).any(|count| count != "0") {
+        return Err(said.failure(format!("{kinds:?} {ran:?} {never:?}: not what they did")));
+    }
     said.expect("mz-bt 0.0", &["vCPU 0.0 of alpha"])?;
     said.expect("mz-bt 0.0", &["guest_main"])?;
     said.expect("mz-lr 0.0", &["enabled for it: INTID 27, 33"])?;

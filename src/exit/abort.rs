@@ -227,7 +227,8 @@ fn not_emulated(guest: &mut Guest, esr: Esr) -> Next {
     if !why.is_stage2() {
         return fault::stop(guest, esr, "stage 2 should not raise this");
     }
-    // The tables, the guest's or ours, were changed under it: it tries again.
+    // The tables, the guest's or ours, were changed under it, or nobody has touched this memory yet:
+    // it tries again.
     let Some(ipa) = ipa(abort) else { return Next::Resume };
     if why.is_translation() && guest.vm.touch(ipa) {
         return Next::Resume;

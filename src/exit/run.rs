@@ -44,20 +44,17 @@ pub fn pcpu_main() -> ! {
         match picked {
             Ok(Pick::Run { id, slice_end, waited, kick }) => {
                 schedule::deliver(kick);
-                left = Some(match schedule::thing(id) {
+                let (reason, vcpu) = match schedule::thing(id) {
                     Some(Thing::Vcpu(vm, vcpu)) => {
                         let reason = run_vcpu(vm, vcpu, slice_end, next_event, waited);
-                        Left { id, reason, vcpu: Some((vm, vcpu, vm.lives())) }
+                        (reason, Some((vm, vcpu, vm.lives())))
                     }
-                    Some(Thing::Job(vm)) if vm.job_slice() => {
-                        Left { id, reason: Reason::Yield, vcpu: None }
-                    }
+                    Some(Thing::Job(vm)) if vm.job_slice() => (Reason::Yield, None),
                     // Until it is called: a call that came meanwhile keeps it from blocking.
-                    Some(Thing::Job(_)) => {
-                        Left { id, reason: Reason::Block { deadline: None }, vcpu: None }
-                    }
-                    None => Left { id, reason: Reason::Off, vcpu: None },
-                });
+                    Some(Thing::Job(_)) => (Reason::Block { deadline: None }, None),
+                    None => (Reason::Off, None),
+                };
+                left = Some(Left { id, reason, vcpu });
             }
             Ok(Pick::Idle { kick }) => {
                 schedule::deliver(kick);

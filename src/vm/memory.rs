@@ -92,10 +92,7 @@ impl Vm {
         let Memory { stage2, frames } = &mut *self.memory.lock();
         let Some(clean) = frames.finish(zeroed) else { return true };
         let mapped = stage2.map(piece.ipa, clean.pa(), piece.bytes, piece.attributes);
-        if let Err(error) = mapped {
-            error!("{}: {error}", self.name);
-        }
-        mapped.is_ok()
+        mapped.inspect_err(|error| error!("{}: {error}", self.name)).is_ok()
     }
 
     /// Whether the VM has memory at `ipa`, that which nobody has touched yet included.

@@ -74,6 +74,7 @@ impl Vgic {
         let (Some(cpu), Some(bank)) = (self.cpus.get_mut(vcpu), self.banks.get_mut(vcpu)) else {
             return false;
         };
+        // Of all banks only its own has news, the first bit; and there one SGI is all that is due.
         let due = bank.latch & SGIS;
         if cpu.attention != 1 || !due.is_power_of_two() {
             return false;

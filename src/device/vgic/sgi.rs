@@ -60,7 +60,7 @@ impl Vgic {
     #[inline(never)]
     fn targets(&self, own: u64, value: u64) -> u64 {
         if value & IRM != 0 {
-            return !own;
+            return !(own | u64::MAX << self.cpus.len());
         }
         let field = |shift: u32| value >> shift & 0xff;
         let cluster = field(48) << 16 | field(32) << 8 | field(16);

@@ -66,7 +66,8 @@ pub struct Fdt<'a> {
 /// What the structure block is made of.
 #[derive(Clone, Copy)]
 enum Token<'a> {
-    Begin(&'a str),
+    /// A node's name; as text only where somebody reads it.
+    Begin(&'a [u8]),
     /// A property: where its name is among the names, which few readers want to know, and its value.
     Property(usize, &'a [u8]),
     End,
@@ -133,7 +134,7 @@ impl<'a> Fdt<'a> {
                 Token::Begin(_) if depth == 0 && has_root => {
                     return wrong("a second root, at depth", "one");
                 }
-                Token::Begin("") if depth > 0 => return wrong("no node name at depth", "one"),
+                Token::Begin(b"") if depth > 0 => return wrong("no node name at depth", "one"),
                 Token::Begin(_) if depth == MAX_DEPTH => {
                     return wrong("a node at depth", "at most 64 levels");
                 }
@@ -242,7 +243,7 @@ impl<'a> Fdt<'a> {
             // It is not the last one.
             tokens.get(at + 4..)?.first_chunk::<4>()?;
             if kind == FDT_BEGIN_NODE {
-                let name = name(tokens, at + 4)?;
+                let name = plain(tokens, at + 4)?;
                 *offset = (at + 4 + name.len() + 1).next_multiple_of(4);
                 return Some(Token::Begin(name));
             }
@@ -301,10 +302,15 @@ fn word(bytes: &[u8], offset: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*four))
 }
 
+/// The name at `offset`, as text.
+fn name(bytes: &[u8], offset: usize) -> Option<&str> {
+    core::str::from_utf8(plain(bytes, offset)?).ok()
+}
+
 /// The name at `offset`: printable ASCII without `/` up to a NUL. Names are printed in faults and
 /// compared as text, so nothing else may pass. Their length is bounded, lest a million properties
 /// share one endless name.
-fn name(bytes: &[u8], offset: usize) -> Option<&str> {
+fn plain(bytes: &[u8], offset: usize) -> Option<&[u8]> {
     const MOST: usize = 255;
     let bytes = bytes.get(offset..)?;
     /// Half of what is done with a tree is to find the ends of names.
@@ -318,7 +324,5 @@ fn name(bytes: &[u8], offset: usize) -> Option<&str> {
     };
     let mut known = bytes.get(..=MOST).unwrap_or(bytes).iter();
     let end = known.position(|byte| !PLAIN[usize::from(*byte)]);
-    let name = end.filter(|end| bytes.get(*end) == Some(&0)).and_then(|end| bytes.get(..end))?;
-    // SAFETY: every byte is ASCII.
-    Some(unsafe { core::str::from_utf8_unchecked(name) })
+    end.filter(|end| bytes.get(*end) == Some(&0)).and_then(|end| bytes.get(..end))
 }

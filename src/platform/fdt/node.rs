@@ -18,9 +18,13 @@ pub struct Node<'a> {
 impl<'a> Node<'a> {
     /// Its name with the unit address, as `cpu@0`; the root's is empty.
     pub fn name(&self) -> &'a str {
+        core::str::from_utf8(self.name_bytes()).unwrap_or("")
+    }
+
+    fn name_bytes(&self) -> &'a [u8] {
         match self.fdt.token(&mut { self.offset }) {
             Some(Token::Begin(name)) => name,
-            _ => "",
+            _ => &[],
         }
     }
 
@@ -66,8 +70,8 @@ impl<'a> Node<'a> {
     /// The child called `name`; without a unit address, the first whose name is that before it.
     pub fn child(&self, name: &str) -> Option<Node<'a>> {
         self.children().find(|child| {
-            let rest = child.name().strip_prefix(name);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+            let rest = child.name_bytes().strip_prefix(name.as_bytes());
+            rest.is_some_and(|rest| rest.first().is_none_or(|first| *first == b'@'))
         })
     }
 

@@ -37,11 +37,10 @@ pub struct Boot {
 /// Boots a VM of 64 MiB with one vCPU on one pCPU.
 pub fn measure(built: &Built, counter: &Counter) -> Result<Boot> {
     let program = Program::read(&built.elf)?;
-    // What the compiler has inlined has no place of its own: its phase is counted with the next.
-    let known: Vec<(u64, &str)> = PHASES
+    let known = PHASES
         .iter()
-        .filter_map(|(symbol, what)| Some((super::offset(&program, symbol).ok()?, *what)))
-        .collect();
+        .map(|(symbol, what)| Ok((super::offset(&program, symbol)?, *what)))
+        .collect::<Result<Vec<_>>>()?;
     let first = known.iter().map(|(offset, _)| *offset).collect();
     let wanted = Wanted { log: true, first, ..Wanted::default() };
     let outcome = boot(built, counter, CPUS[0].1, &wanted)?;

@@ -35,7 +35,7 @@ const KINDS: [(&str, &str); 14] = [
     ("HVC", "exit::call::hvc"),
     ("SMC", "exit::call::smc"),
     ("trapped register", "exit::sysreg::access"),
-    ("  SGI sent", "exit::sysreg::sgi"),
+    ("  SGI sent", "exit::sysreg::send_sgi"),
     ("data abort", "exit::abort::data"),
     ("  GIC read", "exit::abort::gic_read"),
     ("  GIC written", "exit::abort::gic_write"),
@@ -87,18 +87,18 @@ pub fn measure(built: &Built, counter: &Counter) -> Result<Linux> {
     Ok(Linux {
         bare: bare.counts[0],
         ours: ours.counts,
-        kinds: kinds(&program, &ours.profile),
+        kinds: kinds(&program, &ours.profile)?,
         functions: functions(&program, &ours.profile),
     })
 }
 
 /// How often the first instruction of each handler was executed.
-fn kinds(program: &Program, profile: &Profile) -> Vec<(&'static str, u64)> {
+fn kinds(program: &Program, profile: &Profile) -> Result<Vec<(&'static str, u64)>> {
     let count = |symbol| {
-        let offset = super::offset(program, symbol).ok()?;
-        Some(profile.get(&offset).copied().unwrap_or(0))
+        let offset = super::offset(program, symbol)?;
+        Ok(profile.get(&offset).copied().unwrap_or(0))
     };
-    KINDS.iter().filter_map(|(kind, symbol)| Some((*kind, count(symbol)?))).collect()
+    KINDS.iter().map(|(kind, symbol)| Ok((*kind, count(symbol)?))).collect()
 }
 
 fn functions(program: &Program, profile: &Profile) -> Vec<(String, u64)> {

@@ -53,64 +53,50 @@ pub struct Run {
     operations: &'static [(&'static str, Sample)],
 }
 
+const IPI: Run = Run {
+    description: "vms/bench-ipi.dts",
+    vms: &["ipi"],
+    words: "",
+    times: ("n", 10_000),
+    pcpus: 2,
+    shift: 0,
+    operations: &[("ipi", Sample::Interrupt)],
+};
+
+const TURNS: Run = Run {
+    description: "vms/bench-turns.dts",
+    vms: &["a", "b"],
+    words: "at=3000",
+    times: ("ms", 10_000),
+    pcpus: 1,
+    shift: SHIFT,
+    operations: &[("slice-switch", Sample::Visit(IRQ))],
+};
+
+const SIBLINGS: Run = Run {
+    description: "vms/bench-turns-siblings.dts",
+    vms: &["a"],
+    operations: &[("slice-sibling", Sample::Visit(IRQ))],
+    ..TURNS
+};
+
+/// The same with FP in use.
+const WITH_FP: &str = "fp at=3000";
+
 const RUNS: [Run; 6] = [
+    IPI,
+    Run { words: "wfi", operations: &[("ipi-wake", Sample::Interrupt)], ..IPI },
+    TURNS,
     Run {
-        description: "vms/bench-ipi.dts",
-        vms: &["ipi"],
-        words: "",
-        times: ("n", 10_000),
-        pcpus: 2,
-        shift: 0,
-        operations: &[("ipi", Sample::Interrupt)],
-    },
-    Run {
-        description: "vms/bench-ipi.dts",
-        vms: &["ipi"],
-        words: "wfi",
-        times: ("n", 10_000),
-        pcpus: 2,
-        shift: 0,
-        operations: &[("ipi-wake", Sample::Interrupt)],
-    },
-    Run {
-        description: "vms/bench-turns.dts",
-        vms: &["a", "b"],
-        words: "at=3000",
-        times: ("ms", 10_000),
-        pcpus: 1,
-        shift: SHIFT,
-        operations: &[("slice-switch", Sample::Visit(IRQ))],
-    },
-    Run {
-        description: "vms/bench-turns.dts",
-        vms: &["a", "b"],
-        words: "fp at=3000",
-        times: ("ms", 10_000),
-        pcpus: 1,
-        shift: SHIFT,
+        words: WITH_FP,
         operations: &[
             ("slice-switch-fp", Sample::Visit(IRQ)),
             ("fp-first", Sample::Visit(SYNCHRONOUS)),
         ],
+        ..TURNS
     },
-    Run {
-        description: "vms/bench-turns-siblings.dts",
-        vms: &["a"],
-        words: "at=3000",
-        times: ("ms", 10_000),
-        pcpus: 1,
-        shift: SHIFT,
-        operations: &[("slice-sibling", Sample::Visit(IRQ))],
-    },
-    Run {
-        description: "vms/bench-turns-siblings.dts",
-        vms: &["a"],
-        words: "fp at=3000",
-        times: ("ms", 10_000),
-        pcpus: 1,
-        shift: SHIFT,
-        operations: &[("slice-sibling-fp", Sample::Visit(IRQ))],
-    },
+    SIBLINGS,
+    Run { words: WITH_FP, operations: &[("slice-sibling-fp", Sample::Visit(IRQ))], ..SIBLINGS },
 ];
 
 /// The figures on one CPU model.

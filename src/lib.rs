@@ -17,4 +17,5 @@ pub mod exit;
 pub mod memory;
 pub mod platform;
 pub mod sched;
+pub mod trace;
 pub mod vm;

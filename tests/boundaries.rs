@@ -13,10 +13,10 @@ const FILE_LINES: usize = 500;
 
 /// Lines of code that the hypervisor may have: without comments, blank lines and `tests.rs`. The
 /// aim is 10,000 or so: what makes it grow says why in its commit.
-const CODE_LINES: usize = 11_624;
+const CODE_LINES: usize = 12_026;
 
 /// Rooms and files with no trace of a real CPU: they compile and are tested on the host.
-const PURE: [&str; 18] = [
+const PURE: [&str; 20] = [
     "src/console",
     "src/device",
     "src/exit/decode",
@@ -26,11 +26,13 @@ const PURE: [&str; 18] = [
     "src/memory/addr",
     "src/memory/frames",
     "src/memory/stage2",
+    "src/memory/walk",
     "src/platform/cmdline",
     "src/platform/cpu",
     "src/platform/fdt",
     "src/platform/machine",
     "src/sched",
+    "src/trace/format",
     "src/vm/description",
     "src/vm/exits",
     "src/vm/image",

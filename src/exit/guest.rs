@@ -140,7 +140,8 @@ impl Guest {
     /// the VM at the same time that may be a moment later, and none of these calls returns.
     #[cold]
     pub fn stop_vm(&mut self, why: Why) -> Next {
-        self.vm.stop(why);
+        // It is on its way already if that is refused.
+        let _ = self.vm.stop(why);
         self.leave(Reason::Off)
     }
 

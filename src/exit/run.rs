@@ -52,6 +52,7 @@ pub fn pcpu_main() -> ! {
                     Some(Thing::Job(vm)) if vm.job_slice() => (Reason::Yield, None),
                     // Until it is called: a call that came meanwhile keeps it from blocking.
                     Some(Thing::Job(_)) => (Reason::Block { deadline: None }, None),
+                    Some(Thing::Service(work)) => (work(), None),
                     None => (Reason::Off, None),
                 };
                 left = Some(Left { id, reason, vcpu });

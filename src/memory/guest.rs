@@ -39,6 +39,19 @@ pub fn clean(pa: Pa) -> u64 {
     through_window(pa, SLICE, cache::clean_to_memory)
 }
 
+/// Copies from `pa`, up to `length` bytes and a frame's end, into `bytes`; returns the bytes done. The
+/// guest may write there meanwhile, with its caches on or off: so the lines are made the same in cache
+/// and memory first.
+pub fn read(pa: Pa, length: u64, bytes: &mut [u8]) -> u64 {
+    through_window(pa, length.min(SLICE).min(bytes.len() as u64), |at, length| {
+        cache::clean_to_memory(at, length);
+        for (byte, at) in bytes.iter_mut().zip(at.get()..at.get().wrapping_add(length)) {
+            // SAFETY: inside the window. Volatile, for the guest's vCPUs may write it.
+            *byte = unsafe { (at as *const u8).read_volatile() };
+        }
+    })
+}
+
 /// Copies up to a [`SLICE`] of `bytes` to `pa`; returns the bytes done.
 pub fn write(pa: Pa, bytes: &[u8]) -> u64 {
     through_window(pa, SLICE.min(bytes.len() as u64), |at, length| {

@@ -9,5 +9,6 @@ pub mod heap;
 pub mod stage2;
 #[cfg(target_os = "none")]
 pub mod tables;
+pub mod walk;
 
 pub use addr::{BLOCK_SIZE, GIB, Ipa, PAGE_SIZE, Pa, Va, align_up};

@@ -74,7 +74,7 @@ pub struct Vm {
     /// Which of its vCPUs ran last on each pCPU.
     last: [AtomicUsize; MAX_PCPUS],
     pub(super) memory: Lock<Memory, { rank::STAGE2 }>,
-    life: Lock<Life, { rank::LIFE }>,
+    pub(super) life: Lock<Life, { rank::LIFE }>,
     /// How often it has begun to run.
     lives: AtomicUsize,
     job: crate::sched::EntityId,
@@ -100,6 +100,11 @@ static VMS: [Once<&Vm>; MAX_VMS] = [const { Once::new() }; MAX_VMS];
 /// The VM of number `id`, if it was made.
 pub fn by_id(id: usize) -> Option<&'static Vm> {
     VMS.get(id)?.get().copied()
+}
+
+/// All VMs that were made, in the order of their numbers.
+pub fn all() -> impl Iterator<Item = &'static Vm> {
+    VMS.iter().filter_map(Once::get).copied()
 }
 
 /// A VM was refused: the machine's status will say so.
@@ -231,7 +236,7 @@ impl Vm {
     /// Does what the operator's key asks for.
     pub fn obey(&'static self, order: Order) {
         let refused = match order {
-            Order::PauseOrResume => self.pause_or_resume(),
+            Order::PauseOrResume => self.resume().or_else(|_| self.pause()),
             Order::Start => self.start(|| info!("{}: starts", self.name)),
         };
         if let Err(refused) = refused {
@@ -280,35 +285,41 @@ impl Vm {
     }
 
     /// Stops it, for the reason that the first caller gives: its vCPUs leave their pCPUs.
-    pub fn stop(&'static self, why: Why) {
-        if self.life.lock().stop(why).is_ok() {
-            for vcpu in &self.vcpus {
-                schedule::tell(|queue| queue.stop(vcpu.entity));
-            }
-            self.check_left();
+    pub fn stop(&'static self, why: Why) -> Result<(), InvalidTransition> {
+        self.life.lock().stop(why)?;
+        for vcpu in &self.vcpus {
+            schedule::tell(|queue| queue.stop(vcpu.entity));
         }
+        self.check_left();
+        Ok(())
     }
 
-    /// Pauses it, or lets it go on.
+    /// Pauses it: its vCPUs leave their pCPUs, and when the last one has, its time stands still.
     ///
-    /// Its life is locked for as long as its vCPUs are told one by one, so that who starts one of
-    /// them, or puts the last one away, sees all of it or nothing.
-    fn pause_or_resume(&'static self) -> Result<(), InvalidTransition> {
+    /// Its life is locked for as long as its vCPUs are told one by one, here and in
+    /// [`resume`](Self::resume), so that who starts one of them, or puts the last one away, sees all of
+    /// it or nothing.
+    pub fn pause(&'static self) -> Result<(), InvalidTransition> {
+        let mut life = self.life.lock();
+        life.pause()?;
+        for vcpu in &self.vcpus {
+            schedule::tell(|queue| queue.pause(vcpu.entity));
+        }
+        drop(life);
+        self.check_left();
+        Ok(())
+    }
+
+    /// Lets it go on.
+    pub fn resume(&'static self) -> Result<(), InvalidTransition> {
         let mut life = self.life.lock();
         let now = timer::now();
-        if let Ok(stood) = life.resume(now) {
-            info!("{}: resumed", self.name);
-            self.cntvoff.fetch_add(stood, Ordering::Relaxed);
-            for vcpu in &self.vcpus {
-                schedule::tell(|queue| queue.resume(vcpu.entity, now));
-            }
-        } else {
-            life.pause()?;
-            for vcpu in &self.vcpus {
-                schedule::tell(|queue| queue.pause(vcpu.entity));
-            }
-            drop(life);
-            self.check_left();
+        let stood = life.resume(now)?;
+        info!("{}: resumed", self.name);
+        self.cntvoff.fetch_add(stood, Ordering::Relaxed);
+        // Who looks at a vCPU lets it go on when that is over.
+        for vcpu in self.vcpus.iter().filter(|vcpu| !vcpu.held.load(Ordering::Acquire)) {
+            schedule::tell(|queue| queue.resume(vcpu.entity, now));
         }
         Ok(())
     }
@@ -363,7 +374,7 @@ impl Vm {
         drop(life);
         if dead {
             error!("{}: stopped: all vCPUs are off, and nobody is left to turn one on", self.name);
-            self.stop(Why::Fault);
+            let _ = self.stop(Why::Fault);
         }
         self.check_left();
     }
@@ -386,7 +397,7 @@ impl Vm {
                 }
                 return;
             }
-            Life::Stopping(_) if all(|state| state == State::Off) => {}
+            Life::Stopping(_) if all(|state| state == State::Off) && !self.is_looked_at() => {}
             _ => return,
         }
         let Ok(again) = life.stopped() else { return };
@@ -406,6 +417,11 @@ impl Vm {
             _ => info!("{}: off", self.name),
         }
         one_less();
+    }
+
+    /// Whether somebody is still at the registers of one of its vCPUs.
+    fn is_looked_at(&self) -> bool {
+        self.vcpus.iter().any(|vcpu| vcpu.held.load(Ordering::Acquire))
     }
 
     /// Says, to those who want to know, what a vCPU has had of the machine.

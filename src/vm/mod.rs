@@ -16,6 +16,7 @@ cfg_if! {
     // What needs the machine itself.
     if #[cfg(target_os = "none")] {
         mod clean;
+        mod inspect;
         mod instance;
         mod memory;
         mod prepare;
@@ -24,7 +25,7 @@ cfg_if! {
         mod stolen;
         mod vcpu;
 
-        pub use instance::{Vm, by_id, note_failure, one_less, stay};
+        pub use instance::{Vm, all, by_id, note_failure, one_less, stay};
         pub use start::{Blob, start_all};
         pub use vcpu::{State, Vcpu};
     }

@@ -9,7 +9,7 @@ use crate::el2::layout::MAX_PCPUS;
 use crate::el2::lock::{Lock, rank};
 use crate::el2::percpu;
 use crate::platform::{gic, timer};
-use crate::sched::{EntityId, Kick, MAX_ENTITIES, Presence, RunQueue, SchedError};
+use crate::sched::{EntityId, Kick, MAX_ENTITIES, Presence, Reason, RunQueue, SchedError};
 
 /// Attention bit: come back to the run queue.
 pub const RESCHEDULE: u64 = 1;
@@ -23,6 +23,9 @@ pub enum Thing {
     Vcpu(&'static Vm, &'static Vcpu),
     /// The preparation of a VM's memory.
     Job(&'static Vm),
+    /// Work of the operator's: does some of it, with no vCPU loaded and no lock held, and says how it
+    /// goes on.
+    Service(fn() -> Reason),
 }
 
 static QUEUE: Once<Lock<RunQueue, { rank::RUN_QUEUE }>> = Once::new();
@@ -60,6 +63,21 @@ pub fn register(id: EntityId, thing: Thing) {
 #[inline]
 pub fn thing(id: EntityId) -> Option<Thing> {
     THINGS.get(id.slot())?.get().copied()
+}
+
+/// The share of a service: as much as that of a VM that asks for nothing special.
+const SERVICE_SHARE: u32 = 100;
+
+/// Has `work` done by the pCPUs, beside the vCPUs: once, and whenever it is [woken](wake) or
+/// the deadline is reached for which it has blocked.
+///
+/// A pCPU that is dedicated to a vCPU does it while that vCPU is off only, or has paused.
+pub fn add_service(work: fn() -> Reason) -> Result<EntityId, SchedError> {
+    let absent = Err(SchedError::PcpuCount(0));
+    let id = with(|queue| queue.add_job(SERVICE_SHARE)).unwrap_or(absent)?;
+    register(id, Thing::Service(work));
+    tell(|queue| queue.start(id, timer::now()));
+    Ok(id)
 }
 
 /// This pCPU's presence.

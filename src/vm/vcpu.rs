@@ -1,6 +1,7 @@
 //! A vCPU: to the hypervisor what a thread is to an operating system.
 
 use core::cell::UnsafeCell;
+use core::sync::atomic::AtomicBool;
 
 use crate::device::timer::PhysicalTimer;
 use crate::el2::state::Context;
@@ -39,6 +40,8 @@ pub struct Vcpu {
     /// What the run queue calls it.
     pub entity: EntityId,
     dedicated: bool,
+    /// Somebody looks at it, and it waits until that is over.
+    pub(super) held: AtomicBool,
     state: UnsafeCell<State>,
 }
 
@@ -60,7 +63,7 @@ impl Vcpu {
             waited_before: 0,
             exits: Exits::default(),
         });
-        Self { index, affinity, entity, dedicated, state }
+        Self { index, affinity, entity, dedicated, held: AtomicBool::new(false), state }
     }
 
     /// Its changing part.

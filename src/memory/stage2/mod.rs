@@ -170,6 +170,11 @@ impl<M: TableMemory> Stage2<M> {
         Ok(())
     }
 
+    /// The tables, for who looks on.
+    pub const fn tables(&self) -> &M {
+        &self.machine
+    }
+
     /// Where `ipa` leads, or `None` if nothing is mapped there.
     pub fn translate(&self, ipa: Ipa) -> Option<Translation> {
         if ipa.get() >> self.ipa_bits != 0 {

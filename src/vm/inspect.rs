@@ -1,0 +1,134 @@
+//! A look at a VM that runs, for the operator's services: its vCPUs' registers, and its memory as
+//! they see it.
+
+use core::sync::atomic::Ordering;
+
+use aarch64_cpu::registers::VTCR_EL2;
+use tock_registers::interfaces::Readable;
+
+use super::life::Life;
+use super::{State, Vcpu, Vm, schedule};
+use crate::el2::cache;
+use crate::el2::state::El1;
+use crate::memory::stage2::TableMemory;
+use crate::memory::walk::{Regime, Stage1, Walk};
+use crate::memory::{Ipa, PAGE_SIZE, guest};
+use crate::platform::timer;
+use crate::sched;
+
+impl From<&El1> for Stage1 {
+    fn from(el1: &El1) -> Self {
+        Self { sctlr: el1.sctlr, tcr: el1.tcr, ttbr: [el1.ttbr0, el1.ttbr1] }
+    }
+}
+
+impl Vm {
+    /// Where it is in its life.
+    pub fn life(&self) -> Life {
+        *self.life.lock()
+    }
+
+    /// Takes `vcpu` off its pCPU, looks at it, and lets it go on as it was: to the guest a moment in
+    /// which others were preferred, or a WFI that ends early (D1.7.2). `None` if it is off.
+    ///
+    /// For services alone: whoever waits here has no vCPU loaded that others wait for, and no lock.
+    pub fn with_state<R>(
+        &'static self,
+        vcpu: &Vcpu,
+        look: impl FnOnce(&mut State) -> R,
+    ) -> Option<R> {
+        // Until it is let go the VM neither resumes it nor starts anew: see `resume`, `check_left`.
+        while vcpu.held.swap(true, Ordering::Acquire) {
+            cache::yield_now();
+        }
+        let seen = self.wait_until_off_pcpu(vcpu).then(|| {
+            // SAFETY: it is Paused, and held: nobody lets it run before it is let go below.
+            look(unsafe { vcpu.state() })
+        });
+        let life = self.life.lock();
+        vcpu.held.store(false, Ordering::Release);
+        if *life == Life::Running {
+            // Refused where it is off.
+            schedule::tell(|queue| queue.resume(vcpu.entity, timer::now()));
+        }
+        drop(life);
+        // It may have been the last one that a VM that stops has waited for.
+        self.check_left();
+        seen
+    }
+
+    /// Pauses `vcpu`; whether that is what it is now, or it is off.
+    fn wait_until_off_pcpu(&self, vcpu: &Vcpu) -> bool {
+        loop {
+            // Again and again: a VM that is resumed meanwhile takes the request back.
+            schedule::tell(|queue| queue.pause(vcpu.entity));
+            match schedule::with(|queue| queue.state(vcpu.entity)) {
+                Some(Ok(sched::State::Paused)) => return true,
+                Some(Ok(sched::State::Running(_))) => cache::yield_now(),
+                Some(Ok(sched::State::Ready | sched::State::Blocked)) => {}
+                Some(Ok(sched::State::Off)) | Some(Err(_)) | None => return false,
+            }
+        }
+    }
+
+    /// Reads its memory at `ipa`, as its vCPUs see it; returns how many bytes, up to where there is
+    /// none. What nobody has touched reads as the zeros that it will be.
+    pub fn read(&self, ipa: Ipa, into: &mut [u8]) -> usize {
+        let mut done = 0;
+        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = ipa.wrapping_add(done as u64);
+            let memory = self.memory.lock();
+            done = done.wrapping_add(match memory.stage2.translate(at) {
+                Some(found) => guest::read(found.pa, found.len, rest) as usize,
+                None if self.has_memory(at) => {
+                    let page = (PAGE_SIZE - at.offset_in(PAGE_SIZE)) as usize;
+                    let length = page.min(rest.len());
+                    rest.iter_mut().take(length).for_each(|byte| *byte = 0);
+                    length
+                }
+                None => break,
+            });
+        }
+        done
+    }
+
+    /// Writes to its memory at `ipa`, also where it may not itself; returns how many bytes, up to
+    /// where there is none. What it writes may be instructions.
+    pub fn write(&self, ipa: Ipa, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            let at = ipa.wrapping_add(done as u64);
+            let memory = self.memory.lock();
+            if let Some(found) = memory.stage2.translate(at) {
+                let length = rest.len().min(found.len as usize);
+                let part = rest.get(..length).unwrap_or_default();
+                done = done.wrapping_add(guest::write(found.pa, part) as usize);
+                continue;
+            }
+            drop(memory);
+            // A first touch, slice by slice.
+            if !self.touch(at) {
+                break;
+            }
+        }
+        cache::dsb_ish();
+        cache::ic_ialluis();
+        cache::dsb_ish();
+        done
+    }
+
+    /// A descriptor of the guest's own tables.
+    pub fn descriptor(&self, ipa: u64) -> Option<u64> {
+        let mut bytes = [0; 8];
+        (self.read(Ipa::new(ipa), &mut bytes) == bytes.len()).then(|| u64::from_le_bytes(bytes))
+    }
+
+    /// Stage 2's walk for `ipa`, step by step, with its regime.
+    pub fn walk_stage2(&self, ipa: Ipa) -> (Regime, Walk) {
+        let regime = Regime::stage2(self.vttbr, VTCR_EL2.get());
+        // The lock, so that tables stay tables.
+        let memory = self.memory.lock();
+        let read = |at| Some(memory.stage2.tables().read(crate::memory::Pa::new(at)));
+        (regime, regime.walk(ipa.get(), read))
+    }
+}

@@ -13,10 +13,10 @@ const FILE_LINES: usize = 500;
 
 /// Lines of code that the hypervisor may have: without comments, blank lines and `tests.rs`. The
 /// aim is 10,000 or so: what makes it grow says why in its commit.
-const CODE_LINES: usize = 12_026;
+const CODE_LINES: usize = 12_634;
 
 /// Rooms and files with no trace of a real CPU: they compile and are tested on the host.
-const PURE: [&str; 20] = [
+const PURE: [&str; 21] = [
     "src/console",
     "src/device",
     "src/exit/decode",
@@ -33,6 +33,7 @@ const PURE: [&str; 20] = [
     "src/platform/machine",
     "src/sched",
     "src/trace/format",
+    "src/trace/times",
     "src/vm/description",
     "src/vm/exits",
     "src/vm/image",
@@ -40,13 +41,14 @@ const PURE: [&str; 20] = [
 ];
 
 /// Which rooms a room may name. `main.rs` may name all of them; the launcher is not a room.
-const ARROWS: [(&str, &[&str]); 8] = [
-    ("exit", &["console", "device", "el2", "memory", "platform", "sched", "vm"]),
-    ("vm", &["console", "device", "el2", "memory", "platform", "sched"]),
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("exit", &["console", "device", "el2", "memory", "platform", "sched", "trace", "vm"]),
+    ("vm", &["console", "device", "el2", "memory", "platform", "sched", "trace"]),
     ("sched", &["memory"]),
     ("device", &["memory"]),
     ("console", &[]),
     ("platform", &["console", "el2", "memory"]),
+    ("trace", &["el2", "memory", "platform"]),
     ("memory", &["el2"]),
     ("el2", &["memory", "platform"]),
 ];

@@ -83,6 +83,8 @@ registers! {
     FPSR = "S3_3_C4_C4_1";
     /// The pCPU's Group 1 interrupt acknowledge.
     ICC_IAR1_EL1 = "S3_0_C12_C12_0";
+    /// The pCPU's highest priority pending interrupt of Group 1.
+    ICC_HPPIR1_EL1 = "S3_0_C12_C12_2";
     /// The pCPU's Group 1 end of interrupt: priority drop.
     ICC_EOIR1_EL1 = "S3_0_C12_C12_1";
     /// The pCPU's deactivate interrupt.

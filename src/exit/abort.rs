@@ -16,6 +16,8 @@ use crate::device::{Target, route};
 use crate::el2::{at, cache};
 use crate::memory::{Ipa, PAGE_SIZE};
 use crate::platform::console;
+use crate::trace;
+use crate::trace::format::{Event, Record};
 use crate::vm::layout::UART_INTID;
 
 /// A load or store.
@@ -231,6 +233,7 @@ fn not_emulated(guest: &mut Guest, esr: Esr) -> Next {
     // it tries again.
     let Some(ipa) = ipa(abort) else { return Next::Resume };
     if why.is_translation() && guest.vm.touch(ipa) {
+        trace::note(|| Record::new(Event::Stage2Fault, guest.who(), 0, ipa.get(), 0));
         return Next::Resume;
     }
     if abort.cache_maintenance() && !abort.stage1_walk() {

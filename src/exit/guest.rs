@@ -16,8 +16,11 @@ use crate::el2::regs::VSESR_EL2;
 use crate::el2::{cache, percpu, traps};
 use crate::platform::{psci, timer};
 use crate::sched::Reason;
+use crate::trace;
+use crate::trace::format::{Event, Record, Who};
 use crate::vm::layout::PHYSICAL_TIMER_INTID;
 use crate::vm::life::Why;
+use crate::vm::schedule::Thing;
 use crate::vm::{State, Vcpu, Vm, schedule};
 
 /// What the run loop does after an exit was handled.
@@ -108,6 +111,11 @@ impl Guest {
         Self { vm, vcpu, state, lrs, reason, timer_line, slice_end, next_event, pcpu }
     }
 
+    /// What the trace calls it.
+    pub const fn who(&self) -> Who {
+        Thing::Vcpu(self.vm, self.vcpu).who()
+    }
+
     /// Tells the guest for how long, in ticks in all, the vCPU was kept waiting.
     #[inline]
     pub fn tell_stolen_time(&mut self, waited: u64) {
@@ -178,6 +186,10 @@ impl Guest {
                 ssbs: id_register(4, 1) >> 4 & 0xf != 0,
             },
         );
+        trace::note(|| {
+            let esr = entry.esr_el1 as u32;
+            Record::new(Event::Inject, self.who(), esr, entry.pc, self.state.frame.pc)
+        });
         self.state.frame.pc = entry.pc;
         self.state.frame.pstate = entry.pstate;
         SPSR_EL1.set(entry.spsr_el1);

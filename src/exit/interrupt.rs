@@ -8,6 +8,8 @@ use crate::el2::percpu;
 use crate::platform::machine::Machine;
 use crate::platform::{console, gic, timer};
 use crate::sched::Reason;
+use crate::trace;
+use crate::trace::format::{Event, Record, Who};
 use crate::vm::{self, Vm, schedule};
 
 /// INTIDs of this machine's interrupts, from its tree; none has number 0.
@@ -72,6 +74,19 @@ pub fn take(guest: Option<&mut Guest>) -> Next {
         uart();
     }
     Next::Resume
+}
+
+/// Tells the trace what [`take`] is about to take.
+#[cold]
+pub fn announce(who: Who) {
+    let intid = gic::pending();
+    let timers = [&INTIDS.virtual_timer, &INTIDS.hypervisor_timer];
+    let event = match intid {
+        gic::KICK => Event::Kicked,
+        _ if timers.iter().any(|timer| timer.load(Ordering::Relaxed) == intid) => Event::Timer,
+        _ => return,
+    };
+    trace::note(|| Record::new(event, who, intid, 0, 0));
 }
 
 /// A list register asks for attention.

@@ -21,6 +21,7 @@ cfg_if! {
         pub mod run;
         mod sysreg;
         mod wait;
+        mod watch;
 
         pub use handle::handle;
     }

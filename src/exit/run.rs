@@ -2,10 +2,12 @@
 //! comes back, handle why, put it away.
 
 use super::guest::{Guest, Next};
+use super::watch::{self, Watch};
 use super::{Exit, handle, interrupt};
 use crate::el2::{cache, percpu, vectors};
 use crate::platform::timer;
 use crate::sched::{EntityId, Pick, Presence, Reason, State};
+use crate::trace;
 use crate::vm::schedule::{self, Thing};
 use crate::vm::{Vcpu, Vm};
 
@@ -44,7 +46,9 @@ pub fn pcpu_main() -> ! {
         match picked {
             Ok(Pick::Run { id, slice_end, waited, kick }) => {
                 schedule::deliver(kick);
-                let (reason, vcpu) = match schedule::thing(id) {
+                let thing = schedule::thing(id);
+                trace::note(|| watch::sched_in(thing, waited, slice_end));
+                let (reason, vcpu) = match thing {
                     Some(Thing::Vcpu(vm, vcpu)) => {
                         let reason = run_vcpu(vm, vcpu, slice_end, next_event, waited);
                         (reason, Some((vm, vcpu, vm.lives())))
@@ -55,6 +59,7 @@ pub fn pcpu_main() -> ! {
                     Some(Thing::Service(work)) => (work(), None),
                     None => (Reason::Off, None),
                 };
+                trace::note(|| watch::sched_out(thing, reason));
                 left = Some(Left { id, reason, vcpu });
             }
             Ok(Pick::Idle { kick }) => {
@@ -79,14 +84,18 @@ fn run_vcpu(
     let mut guest = unsafe { Guest::load(vm, vcpu, slice_end, next_event) };
     guest.check_physical_timer();
     guest.tell_stolen_time(waited);
-    run_loaded(&mut guest);
+    if trace::is_watched() {
+        run_loaded(&mut guest, watch::Crossings::default());
+    } else {
+        run_loaded(&mut guest, ());
+    }
     guest.put()
 }
 
 /// Enters the guest and handles why it came back, again and again. A function of its own, so that
 /// its few variables stay in registers.
 #[inline(never)]
-fn run_loaded(guest: &mut Guest) {
+fn run_loaded(guest: &mut Guest, mut watch: impl Watch) {
     let presence = schedule::presence(guest.pcpu);
     loop {
         if !presence.enter() {
@@ -95,10 +104,14 @@ fn run_loaded(guest: &mut Guest) {
             }
             continue;
         }
+        watch.enter(guest);
         let exit = run(guest);
         presence.leave();
+        watch.exit(guest, exit);
         guest.check_virtual_timer();
-        if handle(guest, exit) == Next::Leave {
+        let next = handle(guest, exit);
+        watch.handled(guest, next);
+        if next == Next::Leave {
             return;
         }
     }
@@ -116,9 +129,7 @@ fn run(guest: &mut Guest) -> Exit {
 fn idle(presence: &Presence, next_event: Option<u64>) {
     timer::arm(next_event);
     if presence.sleep() {
-        // Interrupts are masked, which doesn't keep them from ending a WFI (D1.7.2).
-        cache::dsb_sy();
-        cache::wfi();
+        watch::sleep(None);
         presence.leave();
     }
     interrupt::take(None);

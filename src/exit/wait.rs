@@ -5,8 +5,8 @@ use tock_registers::interfaces::Readable;
 
 use super::esr::Esr;
 use super::guest::{Guest, Next};
-use super::interrupt;
-use crate::el2::{cache, traps};
+use super::{interrupt, watch};
+use crate::el2::traps;
 use crate::platform::timer;
 use crate::sched::Reason;
 use crate::vm::schedule;
@@ -72,9 +72,7 @@ fn wakes(guest: &mut Guest) -> bool {
 fn sleep(guest: &mut Guest) -> bool {
     let presence = schedule::presence(guest.pcpu);
     if presence.sleep() {
-        // Interrupts are masked, which doesn't keep them from ending a WFI (D1.7.2).
-        cache::dsb_sy();
-        cache::wfi();
+        watch::sleep(Some(guest));
         presence.leave();
     }
     let called = presence.take_attention() & schedule::RESCHEDULE != 0;

@@ -13,8 +13,8 @@ use thiserror::Error;
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::el2::regs::{
-    ICC_BPR1_EL1, ICC_CTLR_EL1, ICC_DIR_EL1, ICC_EOIR1_EL1, ICC_IAR1_EL1, ICC_IGRPEN1_EL1,
-    ICC_PMR_EL1, ICC_SGI1R_EL1,
+    ICC_BPR1_EL1, ICC_CTLR_EL1, ICC_DIR_EL1, ICC_EOIR1_EL1, ICC_HPPIR1_EL1, ICC_IAR1_EL1,
+    ICC_IGRPEN1_EL1, ICC_PMR_EL1, ICC_SGI1R_EL1,
 };
 use crate::el2::{cache, percpu, smp};
 use crate::memory::{Pa, Va};
@@ -210,6 +210,11 @@ pub fn enable_spi(intid: u32) {
 pub fn acknowledge() -> Option<u32> {
     let intid = ICC_IAR1_EL1.get() as u32 & 0xff_ffff;
     (intid < SPECIAL).then_some(intid)
+}
+
+/// The interrupt that [`acknowledge`] would take; a number from 1020 on, if none.
+pub fn pending() -> u32 {
+    ICC_HPPIR1_EL1.get() as u32 & 0xff_ffff
 }
 
 /// Drops the running priority: the interrupt stays active until it is deactivated.

@@ -10,8 +10,9 @@
 //!                      `capacity` times a Record (32)
 //! ```
 //!
-//! Record number `n` of a ring, from 0 on, lies in its place `n % capacity`. So `written - capacity`
-//! records are lost where more were written than there is room for: the oldest ones.
+//! Record number `n` of a ring, from 0 on, lies in its place `n % capacity`. Those of this trace are
+//! numbers `begun..written`; what was there before is of an earlier one. Where they are more than
+//! `capacity`, the oldest ones are lost.
 
 /// What a trace begins with.
 pub const MAGIC: [u8; 8] = *b"MZTRACE\0";
@@ -56,14 +57,30 @@ pub struct Header {
     pub reserved: u64,
 }
 
+impl Header {
+    /// As it is in memory.
+    pub const fn words(&self) -> [u64; 8] {
+        let sizes = self.version as u64
+            | (self.header_size as u64) << 16
+            | (self.record_size as u64) << 32
+            | (self.pcpus as u64) << 48;
+        let counts = self.capacity as u64 | (self.vms as u64) << 32;
+        let magic = u64::from_le_bytes(self.magic);
+        let (since, until) = (self.since, self.until);
+        [magic, sizes, self.frequency, since, until, counts, self.rings, self.reserved]
+    }
+}
+
 /// The start of a ring.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct RingHeader {
     /// How many records were ever written to it.
     pub written: u64,
+    /// How many of them before this trace began.
+    pub begun: u64,
     /// 0.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 6],
 }
 
 /// One event.
@@ -84,6 +101,33 @@ pub struct Record {
     pub a: u64,
     /// By event.
     pub b: u64,
+}
+
+/// Whom an event concerns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Who {
+    /// As [`Record::vm`].
+    pub vm: u16,
+    /// As [`Record::vcpu`].
+    pub vcpu: u8,
+}
+
+impl Who {
+    /// No VM's.
+    pub const NOBODY: Self = Self { vm: NO_VM, vcpu: NO_VCPU };
+}
+
+impl Record {
+    /// Of `event`, at no time yet.
+    pub const fn new(event: Event, who: Who, detail: u32, a: u64, b: u64) -> Self {
+        Self { time: 0, event: event as u8, vcpu: who.vcpu, vm: who.vm, detail, a, b }
+    }
+
+    /// As it is in memory.
+    pub const fn words(&self) -> [u64; 4] {
+        let what = self.event as u64 | (self.vcpu as u64) << 8 | (self.vm as u64) << 16;
+        [self.time, what | (self.detail as u64) << 32, self.a, self.b]
+    }
 }
 
 macro_rules! events {
@@ -111,7 +155,7 @@ events! {
     /// Back by a synchronous exception. `detail`: ESR_EL2 bits 31:0. For aborts (EC 0x20, 0x24) `a`
     /// is FAR_EL2 and `b` HPFAR_EL2; else `a` is the PC and `b` is x0.
     ExitSync = 2,
-    /// Back by an interrupt. `a`: PC, `b`: PSTATE.
+    /// Back by an interrupt. `detail`: the INTID that is pending first, `a`: PC, `b`: PSTATE.
     ExitIrq = 3,
     /// Back by an SError. `detail`: ESR_EL2 bits 31:0, `a`: PC, `b`: PSTATE.
     ExitSError = 4,
@@ -121,25 +165,26 @@ events! {
     /// An exception is given to the guest. `detail`: ESR_EL1 bits 31:0, `a`: the vector that it goes
     /// to, `b`: the PC that it is taken from.
     Inject = 6,
-    /// An interrupt's line or pending state changes for a vCPU. `detail`: INTID, `a`: 1 up, 0 down.
-    Interrupt = 7,
-    /// A list register is written. `detail`: its number, `a`: the value, ICH_LR<n>_EL2.
-    ListWrite = 8,
-    /// A list register is read back. As [`ListWrite`](Self::ListWrite).
-    ListRead = 9,
+    /// A list register has been written since the last entry. `detail`: its number, `a`: the value,
+    /// ICH_LR<n>_EL2: a state of pending is an interrupt for the guest.
+    ListWrite = 7,
+    /// A list register was changed by the guest, which took or ended its interrupt. As
+    /// [`ListWrite`](Self::ListWrite).
+    ListRead = 8,
+    /// Nothing to run, or what runs waits: this pCPU sleeps.
+    Idle = 9,
     /// A vCPU, or a job, is given this pCPU. `a`: ticks that it has waited for pCPUs in all, `b`: when
     /// its slice ends, or `u64::MAX`.
     SchedIn = 10,
     /// It is put back. `detail`: a [`Left`], `a`: the deadline that it waits for, or `u64::MAX`.
     SchedOut = 11,
-    /// A vCPU is told of news (an interrupt, a start), by what this pCPU does. `detail`: the mask of
-    /// pCPUs that are to be kicked for it.
+    /// A vCPU, or a job, is told of news by what this pCPU does: if it waits, it waits no more.
     Wake = 12,
     /// This pCPU sends a kick. `detail`: the pCPU that it goes to.
     Kick = 13,
-    /// This pCPU has taken a kick.
+    /// This pCPU is about to take a kick.
     Kicked = 14,
-    /// A timer of this pCPU has fired. `detail`: INTID.
+    /// It is about to take a timer's interrupt. `detail`: INTID.
     Timer = 15,
     /// A hypercall, HVC or SMC. `detail`: the function, `a`: x1, `b`: x2.
     Call = 16,
@@ -147,10 +192,8 @@ events! {
     Stage2Fault = 17,
     /// A VM comes to another state of its life. `detail`: a [`Stage`].
     Life = 18,
-    /// Nothing to run: this pCPU sleeps.
-    Idle = 19,
     /// It is awake again.
-    Awake = 20,
+    Awake = 19,
 }
 
 macro_rules! numbered {

@@ -2,15 +2,25 @@
 
 use core::fmt;
 
+/// How many kinds there are.
+pub const KINDS: usize = 10;
+
 macro_rules! exits {
     ($($(#[$doc:meta])* $kind:ident,)*) => {
         /// The counts of one vCPU. It prints as those that are not 0.
         #[derive(Default)]
         pub struct Exits { $($(#[$doc])* pub $kind: u64,)* }
 
+        impl Exits {
+            /// Each kind's name and count, in the order of `trace::format::Kind`.
+            pub const fn kinds(&self) -> [(&'static str, u64); KINDS] {
+                [$((stringify!($kind), self.$kind)),*]
+            }
+        }
+
         impl fmt::Display for Exits {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let kinds = [$((stringify!($kind), self.$kind)),*];
+                let kinds = self.kinds();
                 let all = kinds.iter().fold(0u64, |all, (_, count)| all.wrapping_add(*count));
                 write!(f, "{all} exits")?;
                 let mut before = ": ";

@@ -57,6 +57,11 @@ impl Vm {
         seen
     }
 
+    /// Whether somebody is still at the registers of one of its vCPUs.
+    pub(super) fn is_looked_at(&self) -> bool {
+        self.vcpus.iter().any(|vcpu| vcpu.held.load(Ordering::Acquire))
+    }
+
     /// Pauses `vcpu`; whether that is what it is now, or it is off.
     fn wait_until_off_pcpu(&self, vcpu: &Vcpu) -> bool {
         loop {

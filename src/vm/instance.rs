@@ -216,7 +216,7 @@ impl Vm {
     /// Starts it, first the job that takes memory and loads its images; but `tell`s of it before,
     /// since it may have come far when this returns.
     pub fn start(&'static self, tell: impl FnOnce()) -> Result<(), InvalidTransition> {
-        self.life.lock().start()?;
+        self.step(Life::start)?;
         tell();
         LIVE.fetch_add(1, Ordering::AcqRel);
         *self.preparation.lock() = Preparation::Take;
@@ -227,7 +227,7 @@ impl Vm {
     /// The job can't do it: the VM is off, with nothing.
     pub(super) fn unprepared(&self, why: &dyn core::fmt::Display) {
         error!("{}: {why}", self.name);
-        if self.life.lock().fail().is_ok() {
+        if self.step(Life::fail).is_ok() {
             note_failure();
             one_less();
         }
@@ -278,6 +278,7 @@ impl Vm {
         // late to tell that a vCPU is off would tell it of the next life.
         let mut life = self.life.lock();
         if life.ready().is_ok() {
+            self.note_life(&life);
             self.lives.fetch_add(1, Ordering::Relaxed);
             *self.power.lock() = Power::new();
             schedule::tell(|queue| queue.start(boot.entity, timer::now()));
@@ -286,7 +287,7 @@ impl Vm {
 
     /// Stops it, for the reason that the first caller gives: its vCPUs leave their pCPUs.
     pub fn stop(&'static self, why: Why) -> Result<(), InvalidTransition> {
-        self.life.lock().stop(why)?;
+        self.step(|life| life.stop(why))?;
         for vcpu in &self.vcpus {
             schedule::tell(|queue| queue.stop(vcpu.entity));
         }
@@ -302,6 +303,7 @@ impl Vm {
     pub fn pause(&'static self) -> Result<(), InvalidTransition> {
         let mut life = self.life.lock();
         life.pause()?;
+        self.note_life(&life);
         for vcpu in &self.vcpus {
             schedule::tell(|queue| queue.pause(vcpu.entity));
         }
@@ -315,6 +317,7 @@ impl Vm {
         let mut life = self.life.lock();
         let now = timer::now();
         let stood = life.resume(now)?;
+        self.note_life(&life);
         info!("{}: resumed", self.name);
         self.cntvoff.fetch_add(stood, Ordering::Relaxed);
         // Who looks at a vCPU lets it go on when that is over.
@@ -393,6 +396,7 @@ impl Vm {
             Life::Pausing if all(|state| matches!(state, State::Paused | State::Off)) => {
                 // What a vCPU has read of the counter, it read before now.
                 if life.paused(timer::now()).is_ok() {
+                    self.note_life(&life);
                     info!("{}: paused", self.name);
                 }
                 return;
@@ -401,6 +405,7 @@ impl Vm {
             _ => return,
         }
         let Ok(again) = life.stopped() else { return };
+        self.note_life(&life);
         for vcpu in &self.vcpus {
             self.tell_account(vcpu);
         }
@@ -412,16 +417,11 @@ impl Vm {
             return self.call_job();
         }
         self.give_back();
-        match self.life.lock().released() {
+        match self.step(Life::released) {
             Ok(Why::Fault) => note_failure(),
             _ => info!("{}: off", self.name),
         }
         one_less();
-    }
-
-    /// Whether somebody is still at the registers of one of its vCPUs.
-    fn is_looked_at(&self) -> bool {
-        self.vcpus.iter().any(|vcpu| vcpu.held.load(Ordering::Acquire))
     }
 
     /// Says, to those who want to know, what a vCPU has had of the machine.

@@ -24,6 +24,7 @@ cfg_if! {
         mod start;
         mod stolen;
         mod vcpu;
+        pub mod watch;
 
         pub use instance::{Vm, all, by_id, note_failure, one_less, stay};
         pub use start::{Blob, start_all};

@@ -10,6 +10,7 @@ use crate::el2::lock::{Lock, rank};
 use crate::el2::percpu;
 use crate::platform::{gic, timer};
 use crate::sched::{EntityId, Kick, MAX_ENTITIES, Presence, Reason, RunQueue, SchedError};
+use crate::trace;
 
 /// Attention bit: come back to the run queue.
 pub const RESCHEDULE: u64 = 1;
@@ -97,6 +98,15 @@ pub fn deliver(kick: Kick) {
 
 #[inline(never)]
 fn send(kick: Kick) {
+    if trace::is_on() {
+        return told::send(kick);
+    }
+    post(kick, |_| ());
+}
+
+/// Posts the kick, and sends the interrupts that it needs, each `told` of before.
+#[inline(always)]
+fn post(kick: Kick, told: impl Fn(usize)) {
     let mut mask = kick.reschedule | kick.notice;
     let own = percpu::this().id.get();
     while mask != 0 {
@@ -111,14 +121,41 @@ fn send(kick: Kick) {
             bits |= NOTICE;
         }
         if presence(pcpu).post(bits) && pcpu != own {
+            told(pcpu);
             gic::kick(pcpu);
         }
+    }
+}
+
+/// The same where the trace is on: functions of their own, so that the others need no more registers.
+mod told {
+    use super::{EntityId, Kick, post, tell, thing, timer};
+    use crate::trace;
+    use crate::trace::format::{Event, Record, Who};
+
+    #[cold]
+    #[inline(never)]
+    pub fn wake(id: EntityId) {
+        let who = thing(id).map_or(Who::NOBODY, |thing| thing.who());
+        trace::note(|| Record::new(Event::Wake, who, 0, 0, 0));
+        tell(|queue| queue.wake(id, timer::now()));
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub fn send(kick: Kick) {
+        post(kick, |pcpu| {
+            trace::note(|| Record::new(Event::Kick, Who::NOBODY, pcpu as u32, 0, 0));
+        });
     }
 }
 
 /// Wakes entity `id`: something has happened that it may wait for.
 #[inline(never)]
 pub fn wake(id: EntityId) {
+    if trace::is_on() {
+        return told::wake(id);
+    }
     tell(|queue| queue.wake(id, timer::now()));
 }
 

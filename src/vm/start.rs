@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use log::{error, info, warn};
 
 use super::description::{self, Limits, VmConfig};
-use super::{Vm, memory, note_failure, one_less, stay};
+use super::{Vm, memory, note_failure, one_less, stay, watch};
 use crate::device::trng::Trng;
 use crate::el2::features::ipa_bits;
 use crate::memory::BLOCK_SIZE;
@@ -62,7 +62,13 @@ pub fn start_all(
         Vm::make(id, config, ipa_bits(), random.as_mut().map(Trng::fork))
     });
     // All of them are there before the first one runs.
-    for vm in made.collect::<Vec<_>>() {
+    let made = made.collect::<Vec<_>>();
+    if let Some(records) = words.trace
+        && let Err(why) = watch::start_trace(records)
+    {
+        refuse(&why);
+    }
+    for vm in made {
         let started = vm.and_then(|vm| {
             let config = &vm.config;
             info!("{}: {} vCPUs, {} MiB", config.name, config.cpus, config.memory_mib);

@@ -1,12 +1,16 @@
 //! A vCPU: to the hypervisor what a thread is to an operating system.
 
+use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::sync::atomic::AtomicBool;
+
+use spin::Once;
 
 use crate::device::timer::PhysicalTimer;
 use crate::el2::state::Context;
 use crate::el2::traps;
 use crate::sched::EntityId;
+use crate::trace::ExitTimes;
 use crate::vm::Frame;
 use crate::vm::exits::Exits;
 
@@ -42,6 +46,8 @@ pub struct Vcpu {
     dedicated: bool,
     /// Somebody looks at it, and it waits until that is over.
     pub(super) held: AtomicBool,
+    /// How long its exits took, once somebody has asked.
+    pub(super) times: Once<Box<ExitTimes>>,
     state: UnsafeCell<State>,
 }
 
@@ -63,7 +69,20 @@ impl Vcpu {
             waited_before: 0,
             exits: Exits::default(),
         });
-        Self { index, affinity, entity, dedicated, held: AtomicBool::new(false), state }
+        Self {
+            index,
+            affinity,
+            entity,
+            dedicated,
+            held: AtomicBool::new(false),
+            times: Once::new(),
+            state,
+        }
+    }
+
+    /// How long its exits took at EL2, if that was ever watched.
+    pub fn times(&self) -> Option<&ExitTimes> {
+        self.times.get().map(|times| &**times)
     }
 
     /// Its changing part.

@@ -8,6 +8,9 @@ mod tests;
 use log::LevelFilter;
 use thiserror::Error;
 
+/// Records of the trace that a pCPU has room for, where nobody says how many.
+pub const TRACE_RECORDS: u32 = 32 << 10;
+
 /// What the command line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandLine<'a> {
@@ -17,6 +20,8 @@ pub struct CommandLine<'a> {
     pub stay: bool,
     /// `log=LEVEL`: what is worth a line.
     pub log: Option<LevelFilter>,
+    /// `trace` or `trace=RECORDS`: the trace is on from the start, with room for so many a pCPU.
+    pub trace: Option<u32>,
     line: &'a str,
 }
 
@@ -31,7 +36,7 @@ pub struct WordError<'a> {
 impl<'a> CommandLine<'a> {
     /// Reads a command line. Words that are wrong change nothing; [`Self::errors`] names them.
     pub fn new(line: &'a str) -> Self {
-        let mut this = Self { batch: false, stay: false, log: None, line };
+        let mut this = Self { batch: false, stay: false, log: None, trace: None, line };
         for word in words(line) {
             let _ = this.take(word);
         }
@@ -41,9 +46,17 @@ impl<'a> CommandLine<'a> {
     /// Does what one word says.
     fn take(&mut self, word: &'a str) -> Result<(), WordError<'a>> {
         const LEVELS: &str = "log=off, error, warn, info, debug or trace";
+        const RECORDS: &str = "trace=RECORDS, a power of two from 64 to 1048576";
         match word.split_once('=') {
             None if word == "batch" => self.batch = true,
             None if word == "stay" => self.stay = true,
+            None if word == "trace" => self.trace = Some(TRACE_RECORDS),
+            Some(("trace", records)) => {
+                let records = records.parse().ok().filter(|records: &u32| {
+                    records.is_power_of_two() && (64..=1 << 20).contains(records)
+                });
+                self.trace = Some(records.ok_or(WordError { found: word, wanted: RECORDS })?);
+            }
             Some(("log", level)) => {
                 let level = level.parse().map_err(|_| WordError { found: word, wanted: LEVELS })?;
                 self.log = Some(level);
@@ -87,7 +100,7 @@ fn words(mut line: &str) -> impl Iterator<Item = &str> {
 
 /// Name and value of `NAME.bootargs=value`.
 fn replacement(word: &str) -> Result<(&str, &str), WordError<'_>> {
-    const WORDS: &str = "batch, stay, log=LEVEL or NAME.bootargs=...";
+    const WORDS: &str = "batch, stay, log=LEVEL, trace or NAME.bootargs=...";
     let wrong = |wanted| WordError { found: word, wanted };
     let (key, value) = word.split_once('=').ok_or(wrong(WORDS))?;
     let vm = key.strip_suffix(".bootargs").filter(|vm| !vm.is_empty()).ok_or(wrong(WORDS))?;

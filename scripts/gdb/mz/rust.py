@@ -119,7 +119,13 @@ def string(machine, value):
 
 def enum(value):
     """An enum as Rust writes it, without paths: `Paused(17)`, `Running(1)`."""
-    text = peel(value).format_string(max_elements=8)
+    # Where a guest runs code without symbols, gdb has no reason to speak Rust.
+    before = gdb.parameter("language")
+    gdb.execute("set language rust", to_string=True)
+    try:
+        text = peel(value).format_string(max_elements=8)
+    finally:
+        gdb.execute("set language " + before, to_string=True)
     return re.sub(r"\s+", "", re.sub(r"\b(\w+::)+", "", text))
 
 

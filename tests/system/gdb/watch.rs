@@ -99,7 +99,10 @@ fn vms(config: Config) -> Verdict {
             // Of alpha.
             "break mezzanine::exit::handle::handle if $VTTBR_EL2 >> 48 == 1",
             "continue  ",
+            // As gdb has it where a guest's code has no symbols.
+            "set language c",
             "mz-vcpus",
+            "set language auto",
             "mz-exits",
             "mz-regs 0.0",
             "mz-regs beta.1",

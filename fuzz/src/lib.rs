@@ -20,6 +20,7 @@ pub mod psci;
 pub mod stage2;
 pub mod vgic;
 pub mod vgic_any;
+pub mod walk;
 
 #[cfg(test)]
 mod bite;
@@ -35,7 +36,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "cmdline", run: cmdline::run, inputs: 100_000 },
     Target { name: "decode", run: decode::run, inputs: 30_000 },
     Target { name: "description", run: description::run, inputs: 50_000 },
@@ -48,6 +49,7 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "stage2", run: stage2::run, inputs: 1_500 },
     Target { name: "vgic", run: vgic::run, inputs: 4_000 },
     Target { name: "vgic_any", run: vgic_any::run, inputs: 50_000 },
+    Target { name: "walk", run: walk::run, inputs: 200_000 },
 ];
 
 /// What libFuzzer calls; built without it, a program that runs the files named.

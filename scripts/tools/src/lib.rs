@@ -14,6 +14,7 @@ pub mod profile;
 pub mod qemu;
 pub mod run;
 pub mod session;
+pub mod trace;
 
 pub use error::{Error, Result};
 

@@ -68,7 +68,7 @@ impl Trace {
     /// Reads a trace area.
     ///
     /// The machine may have been stopped while it wrote. So of a ring that is full the oldest record
-    /// counts as lost: the next would have been written over it, and may be half of it.
+    /// counts as lost: the next is written over it, and may be half there.
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         let bytes = Bytes(bytes);
         let header = bytes.header()?;
@@ -185,9 +185,13 @@ impl Bytes<'_> {
         let size = RING + head.capacity as usize * RECORD;
         let start = head.rings as usize + usize::from(pcpu) * size;
         let written = self.u64(start, "a ring's header")?;
-        let lost = if written < capacity { 0 } else { written - (capacity - 1) };
+        let begun = self.u64(start + 8, "a ring's header")?;
+        let ordered = format!("at most {written}, of all that were written");
+        check(start + 8, "records before it began", begun, begun <= written, ordered)?;
+        let oldest = begun.max(written.saturating_sub(capacity - 1));
+        let lost = oldest - begun;
         let first = events.len();
-        for number in lost..written {
+        for number in oldest..written {
             let place = (number & (capacity - 1)) as usize;
             let event = self.record(start + RING + place * RECORD, pcpu, head)?;
             let before = events[first..].last().map_or(0, |event: &Stamped| event.record.time);
@@ -295,7 +299,7 @@ mod tests {
         let rings = HEADER + 2 * NAME;
         assert_eq!(
             wrong(rings + RING + 8, 99),
-            format!("at offset {:#x}: event 99; wanted: 1 to 20", rings + RING + 8)
+            format!("at offset {:#x}: event 99; wanted: 1 to 19", rings + RING + 8)
         );
         assert_eq!(
             wrong(rings + RING + 10, 7),

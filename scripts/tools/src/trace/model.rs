@@ -18,6 +18,13 @@ pub struct Span {
     pub end: u64,
 }
 
+impl Exit {
+    /// How long EL2 worked for it, in ticks.
+    pub fn worked(&self) -> u64 {
+        self.span.ticks().saturating_sub(self.slept)
+    }
+}
+
 impl Span {
     /// How long, in ticks.
     pub fn ticks(self) -> u64 {
@@ -61,7 +68,7 @@ pub struct Exit {
     pub pcpu: u16,
     /// Whose.
     pub vcpu: VcpuIndex,
-    /// How long EL2 had the pCPU for it.
+    /// From when until when EL2 had the pCPU for it.
     pub span: Span,
     /// The record of the exit itself.
     pub record: Record,
@@ -73,6 +80,8 @@ pub struct Exit {
     pub handled: Option<(u64, u64)>,
     /// The vCPU left the pCPU.
     pub leaves: bool,
+    /// Ticks of the span in which the pCPU slept, because the guest waited.
+    pub slept: u64,
     /// PSTATE of the guest, as far as it is known.
     pub pstate: Option<u64>,
 }
@@ -124,7 +133,7 @@ pub enum Effect {
 /// What caused what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// The cause, a Wake, Kick or Interrupt of [`Model::marks`].
+    /// The cause, a Wake, Kick or Inject of [`Model::marks`].
     pub cause: usize,
     /// The effect.
     pub effect: Effect,
@@ -139,7 +148,7 @@ pub struct Model {
     pub vcpus: Vec<(u16, u8)>,
     /// What ran.
     pub runs: Vec<Run>,
-    /// When which pCPU had nothing to run.
+    /// When which pCPU slept: it had nothing to run, or what it ran waited.
     pub idles: Vec<(u16, Span)>,
     /// When guests ran.
     pub guests: Vec<Guest>,
@@ -259,8 +268,12 @@ impl Reader {
                 self.exit(stamped, vcpu, from);
             }
             (Event::Handled, Some(vcpu)) => self.handled(stamped, vcpu, from),
-            (Event::Idle, _) => {
-                self.close(stamped);
+            (Event::Idle, vcpu) => {
+                // What runs may sleep, too: it waits for so short a time that it keeps its pCPU.
+                match vcpu {
+                    Some(vcpu) => drop(self.running(stamped, vcpu, from)),
+                    None => self.close(stamped),
+                }
                 let span = Span { start: stamped.record.time, end: self.model.span.end };
                 self.pcpu(stamped).idle = Some(self.model.idles.len());
                 self.model.idles.push((stamped.pcpu, span));
@@ -341,6 +354,7 @@ impl Reader {
             kind: kind_of(stamped),
             handled: None,
             leaves: false,
+            slept: 0,
             pstate,
         });
     }
@@ -359,20 +373,23 @@ impl Reader {
 
     fn awake(&mut self, stamped: &Stamped, from: u64) {
         let Record { time, .. } = stamped.record;
-        match self.pcpu(stamped).idle.take() {
-            Some(idle) => self.model.idles[idle].1.end = time,
+        let idle = match self.pcpu(stamped).idle.take() {
+            Some(idle) => idle,
             None if from < time => {
                 self.model.idles.push((stamped.pcpu, Span { start: from, end: time }));
+                self.model.idles.len() - 1
             }
-            None => {}
-        }
+            None => return,
+        };
+        self.model.idles[idle].1.end = time;
+        self.slept(stamped, idle);
     }
 
     fn mark(&mut self, stamped: &Stamped, vcpu: Option<VcpuIndex>) {
         let mark = self.model.marks.len();
         let exit = self.pcpu(stamped).exit;
         self.model.marks.push(Mark { stamped: *stamped, vcpu, exit });
-        let Record { time, detail, a, .. } = stamped.record;
+        let Record { time, detail, .. } = stamped.record;
         match (stamped.event, vcpu) {
             (Event::Kick, _) => self.kicks.entry(detail.into()).or_default().push(mark),
             (Event::Kicked, _) => {
@@ -381,6 +398,7 @@ impl Reader {
                     self.model.flows.push(Flow { cause, effect: Effect::Mark(mark) });
                 }
             }
+            (Event::Inject, Some(vcpu)) => self.news[vcpu].push(mark),
             (Event::Wake, Some(vcpu)) => {
                 self.news[vcpu].push(mark);
                 let current = self.current[vcpu].map(|state| self.model.states[state].doing);
@@ -388,7 +406,6 @@ impl Reader {
                     self.does(vcpu, Some(Doing::Ready), time);
                 }
             }
-            (Event::Interrupt, Some(vcpu)) if a != 0 => self.news[vcpu].push(mark),
             _ => {}
         }
     }
@@ -414,9 +431,20 @@ impl Reader {
         run
     }
 
+    /// Sleep in an exit is no time that EL2 took.
+    fn slept(&mut self, stamped: &Stamped, idle: usize) {
+        if let Some(exit) = self.pcpu(stamped).exit {
+            self.model.exits[exit].slept += self.model.idles[idle].1.ticks();
+        }
+    }
+
     /// Ends what goes on in a run.
     fn close_inner(&mut self, stamped: &Stamped) {
         let time = stamped.record.time;
+        if let Some(idle) = self.pcpu(stamped).idle.take() {
+            self.model.idles[idle].1.end = time;
+            self.slept(stamped, idle);
+        }
         let (guest, exit) = (self.pcpu(stamped).guest.take(), self.pcpu(stamped).exit.take());
         if let Some(guest) = guest {
             self.model.guests[guest].span.end = time;
@@ -430,13 +458,9 @@ impl Reader {
     fn close(&mut self, stamped: &Stamped) {
         self.close_inner(stamped);
         let time = stamped.record.time;
-        let (run, idle) = (self.pcpu(stamped).run.take(), self.pcpu(stamped).idle.take());
-        if let Some(run) = run {
+        if let Some(run) = self.pcpu(stamped).run.take() {
             self.model.runs[run].span.end = time;
             self.does(self.model.runs[run].vcpu, None, time);
-        }
-        if let Some(idle) = idle {
-            self.model.idles[idle].1.end = time;
         }
     }
 

@@ -213,8 +213,9 @@ impl Writer<'_> {
             event.terminating_flow_ids = ends(Effect::Run(number));
             self.slice(pcpu(run.pcpu), run.span, 0, event);
         }
+        // A pCPU sleeps by itself, or within an exit of what it runs.
         for &(number, span) in &self.model.idles {
-            self.slice(pcpu(number), span, 0, begin("idle".into(), "idle"));
+            self.slice(pcpu(number), span, 2, begin("asleep".into(), "idle"));
         }
         for (number, guest) in self.model.guests.iter().enumerate() {
             let mut event = self.guest(guest);

@@ -71,9 +71,8 @@ impl Sample {
         let end = time + ticks;
         match kind {
             Kind::Interrupt => {
-                self.add(pcpu, time, Event::ExitIrq, vcpu, [0, PC, 5]);
+                self.add(pcpu, time, Event::ExitIrq, vcpu, [27, PC, 5]);
                 self.add(pcpu, time + 1, Event::Timer, (NO_VM, NO_VCPU), [27, 0, 0]);
-                self.add(pcpu, time + 1, Event::Interrupt, vcpu, [27, 1, 0]);
                 self.at(pcpu, time + 1, Event::Kicked);
                 self.add(pcpu, time + 2, Event::ListWrite, vcpu, [0, 0x5000_0000_0000_001b, 0]);
             }
@@ -85,7 +84,7 @@ impl Sample {
                 let other = (pcpu + 1) % self.rings.len();
                 let peer = (vcpu.0, vcpu.1 ^ 1);
                 self.add(pcpu, time, Event::ExitSync, vcpu, [STORE.into(), 0x900_0018, page]);
-                self.add(pcpu, time + 2, Event::Wake, peer, [1 << other, 0, 0]);
+                self.add(pcpu, time + 2, Event::Wake, peer, [0; 3]);
                 self.add(pcpu, time + 3, Event::Kick, (NO_VM, NO_VCPU), [other as u64, 0, 0]);
             }
             _ => {

@@ -34,7 +34,7 @@ pub fn rows(trace: &Trace, model: &Model, span: Span) -> Vec<Row> {
     let within = |start: u64| (span.start..=span.end).contains(&start);
     for exit in model.exits.iter().filter(|exit| within(exit.span.start)) {
         let (vm, _) = model.vcpus[exit.vcpu];
-        let ticks = exit.span.ticks();
+        let ticks = exit.worked();
         sorted.entry((vm, exit.kind as u32)).or_default().push(ticks);
     }
     let row = |((vm, kind), mut ticks): ((u16, u32), Vec<u64>)| {

@@ -21,7 +21,7 @@ fn one_call() -> Sample {
     sample.add(0, 100, Event::SchedIn, A, [0, 0, u64::MAX]);
     sample.add(0, 110, Event::Enter, A, [0, 0x4008_0000, 5]);
     sample.exit(0, 200, 50, A, (Kind::Call, false));
-    sample.add(0, 300, Event::ExitIrq, A, [0, 0x4008_0010, 0]);
+    sample.add(0, 300, Event::ExitIrq, A, [26, 0x4008_0010, 0]);
     sample.add(0, 340, Event::Handled, A, [9, 0x4008_0010, 1]);
     sample.add(0, 350, Event::SchedOut, A, [Left::Preempted as u64, 0, 0]);
     sample.at(0, 360, Event::Idle).at(0, 500, Event::Awake);
@@ -46,6 +46,19 @@ fn spans_are_between_their_events() {
     assert_eq!(model.idles, [(0, Span { start: 360, end: 500 })]);
     // The call itself is a mark within its exit.
     assert_eq!(model.marks[0].exit, Some(0));
+}
+
+/// EL2 sleeps for a guest that waits for a short time: not its work.
+#[test]
+fn sleep_within_an_exit_is_not_counted_as_work() {
+    let mut sample = Sample::new(1, &["a"], 64);
+    sample.add(0, 5, Event::SchedIn, A, [0; 3]).add(0, 6, Event::Enter, A, [0, 0, 5]);
+    sample.add(0, 100, Event::ExitSync, A, [0x07e0_0000, 0, 0]);
+    sample.add(0, 110, Event::Idle, A, [0; 3]).add(0, 180, Event::Awake, A, [0; 3]);
+    sample.add(0, 190, Event::Handled, A, [6, 0, 0]).add(0, 200, Event::Enter, A, [0, 0, 5]);
+    let (_, model) = read(&sample);
+    assert_eq!((model.exits[0].span.ticks(), model.exits[0].worked()), (100, 30));
+    assert_eq!(model.runs.len(), 1);
 }
 
 #[test]
@@ -94,7 +107,7 @@ fn flows_lead_from_a_cause_to_its_effect() {
     sample.add(1, 400, Event::ExitSync, B, [0x5a00_0000, 0, 0]);
     // A waits for a pCPU: it gets pCPU 0, which is kicked for it.
     sample.add(1, 410, Event::Wake, A, [1, 0, 0]).add(1, 411, Event::Kick, NOBODY, [0; 3]);
-    sample.add(1, 412, Event::Interrupt, B, [27, 1, 0]);
+    sample.add(1, 412, Event::Inject, B, [0x5600_0000, 0x200, 0]);
     sample.add(1, 420, Event::Handled, B, [1, 0, 0]).add(1, 430, Event::Enter, B, [0, 0, 5]);
     sample.at(0, 501, Event::Kicked);
     sample.add(0, 510, Event::SchedIn, A, [0; 3]).add(0, 520, Event::Enter, A, [0, 0, 5]);
@@ -111,7 +124,7 @@ fn flows_lead_from_a_cause_to_its_effect() {
             (model.marks[flow.cause].stamped.event, effect)
         })
         .collect();
-    assert_eq!(times, [(Event::Interrupt, 430), (Event::Kick, 501), (Event::Wake, 510)]);
+    assert_eq!(times, [(Event::Inject, 430), (Event::Kick, 501), (Event::Wake, 510)]);
     // Preempted, it was ready all the while.
     let a = model.vcpus.iter().position(|&vcpu| vcpu == A).unwrap();
     let states: Vec<_> = model.states.iter().filter(|state| state.vcpu == a).collect();
@@ -128,7 +141,7 @@ fn exits_are_told_in_a_few_words() {
     let (_, model) = read(&sample);
     let marks = model.marks_by_exit();
     let titles: Vec<_> = model.exits.iter().zip(&marks).map(|(e, m)| words::title(e, m)).collect();
-    assert_eq!(titles, ["HVC PSCI_VERSION", "write 0x9000018", "IRQ", "WFI"]);
+    assert_eq!(titles, ["HVC PSCI_VERSION", "write 0x9000018", "IRQ PPI 26 (EL2's timer)", "WFI"]);
     assert_eq!(
         words::sentence(&model.exits[1]),
         "EC 0x24 data abort from a lower EL: write of 4 bytes from w1 at IPA 0x9000018, \

@@ -67,6 +67,7 @@ pub fn intid(number: u32) -> String {
         16..32 => format!("PPI {number}"),
         33 => "SPI 33 (UART)".into(),
         32..1020 => format!("SPI {number}"),
+        1020..1024 => "no interrupt any more".into(),
         _ => format!("INTID {number}"),
     }
 }
@@ -102,7 +103,7 @@ pub fn pc(exit: &Exit) -> Option<u64> {
 /// An exit in a line, as the hypervisor's log would have it.
 pub fn sentence(exit: &Exit) -> String {
     match exit.event {
-        Event::ExitIrq => "physical interrupt".into(),
+        Event::ExitIrq => format!("physical interrupt: {} is pending", intid(exit.record.detail)),
         _ => report(exit).to_string(),
     }
 }
@@ -111,7 +112,7 @@ pub fn sentence(exit: &Exit) -> String {
 pub fn title(exit: &Exit, marks: &[Mark]) -> String {
     let Report { esr, far, hpfar } = report(exit);
     if exit.event == Event::ExitIrq {
-        return interrupt(marks);
+        return interrupt(exit.record.detail, marks);
     }
     match esr.ec() {
         _ if exit.event == Event::ExitSError => "SError".into(),
@@ -150,15 +151,12 @@ pub fn title(exit: &Exit, marks: &[Mark]) -> String {
     }
 }
 
-/// What an interrupt was for, by what happened then.
-fn interrupt(marks: &[Mark]) -> String {
-    let mut causes = marks.iter().filter_map(|mark| match mark.stamped.event {
-        Event::Timer => Some(format!("IRQ {}", intid(mark.stamped.record.detail))),
-        Event::Kicked => Some("IRQ kick".into()),
-        Event::Interrupt => Some(format!("IRQ {}", intid(mark.stamped.record.detail))),
-        _ => None,
-    });
-    causes.next().unwrap_or_else(|| "IRQ".into())
+/// What an interrupt was for: the number that was pending, or a kick, which is an SGI.
+fn interrupt(pending: u32, marks: &[Mark]) -> String {
+    match marks.iter().any(|mark| mark.stamped.event == Event::Kicked) {
+        true if pending < 16 => "IRQ kick".into(),
+        _ => format!("IRQ {}", intid(pending)),
+    }
 }
 
 /// What happened, in a line.
@@ -171,14 +169,9 @@ pub fn mark(trace: &Trace, model: &Model, mark: &Mark) -> String {
             let class = report.esr.ec();
             format!("inject into {who}: {class}, to vector {a:#x}, from PC {b:#x}")
         }
-        Event::Interrupt => {
-            let way = if a == 0 { "down" } else { "up" };
-            format!("{} {way} for {who}", intid(detail))
-        }
         Event::ListWrite => format!("LR{detail} written: {}", list_register(a)),
         Event::ListRead => format!("LR{detail} read: {}", list_register(a)),
-        Event::Wake if detail == 0 => format!("news for {who}"),
-        Event::Wake => format!("news for {who}, kicks pCPU {}", bits(detail)),
+        Event::Wake => format!("news for {who}"),
         Event::Kick => format!("kick to pCPU {detail}"),
         Event::Kicked => "kick taken".into(),
         Event::Timer => format!("timer fires: {}", intid(detail)),
@@ -197,7 +190,6 @@ pub fn mark(trace: &Trace, model: &Model, mark: &Mark) -> String {
 pub fn event(event: Event) -> &'static str {
     match event {
         Event::Inject => "injection",
-        Event::Interrupt => "interrupt line",
         Event::ListWrite | Event::ListRead => "list register",
         Event::Wake => "news",
         Event::Kick => "kick sent",
@@ -244,10 +236,4 @@ fn list_register(value: u64) -> String {
     let number = intid(value as u32);
     let hardware = if value >> 61 & 1 == 1 { ", linked to hardware" } else { "" };
     format!("{number} {state}, priority {:#04x}{hardware}", value >> 48 & 0xff)
-}
-
-/// The numbers of the bits that are set.
-fn bits(mask: u32) -> String {
-    let set = (0..32).filter(|bit| mask >> bit & 1 == 1).map(|bit| bit.to_string());
-    set.collect::<Vec<_>>().join(", ")
 }

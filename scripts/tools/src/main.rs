@@ -9,7 +9,7 @@ use mezzanine_tools::{
     qemu::Machine,
     root,
     run::{self, Ending},
-    var,
+    trace, var,
 };
 use std::{
     path::{Path, PathBuf},
@@ -28,6 +28,7 @@ usage: mezzanine-tools VERB
   hostile           the hostile guests alone, with a table of what came of each family
   chaos             random guests: N of them from FROM on, by SEED
   lint              rustfmt and clippy alone
+  trace             what the VMs and EL2 do, as files to look at: SECONDS of a run, or LOG's
   fuzz              each fuzzer under libFuzzer for SECONDS, or TARGET's alone
   bench [--accept]  count the instructions of each operation; keep the figures
   marks [GUEST…]    count what real guests take up to a line that they print
@@ -87,6 +88,7 @@ fn dispatch(arguments: &[&str]) -> Result<i32> {
         ["chaos"] => check::chaos(),
         ["lint"] => check::lint(),
         ["fuzz"] => fuzz::run(),
+        ["trace"] => trace().map(|()| 0),
         ["bench"] => match var("OP") {
             Some(operation) => profile::print(&operation).map(|()| 0),
             None => bench::compare().map(|good| i32::from(!good)),
@@ -115,6 +117,18 @@ fn boot(image: PathBuf, extra: &[&str]) -> Result<i32> {
     machine.initrd = description()?;
     machine.extra.extend(extra.iter().map(|&word| word.into()));
     run::run(machine, Ending::LastLine)
+}
+
+/// The timeline of a console's log, or of a run with the VMs that `VM` names.
+fn trace() -> Result<()> {
+    let settings = trace::Settings::from_env()?;
+    if let Some(log) = &settings.log {
+        return trace::of_log(log, &settings);
+    }
+    let built = build::publish(&build::hypervisor(Profile::from_env()?)?)?;
+    let mut machine = Machine::from_env(built.image)?;
+    machine.initrd = description()?;
+    trace::of_run(machine, &settings)
 }
 
 /// The compiled form of the description that `VM` names; its images are built before it.

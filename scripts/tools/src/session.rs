@@ -172,6 +172,17 @@ impl Session {
         }
     }
 
+    /// Listens to the console until then. False if QEMU ended before.
+    pub fn listen(&mut self, until: Instant) -> bool {
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            match self.output.recv_timeout(left) {
+                Ok(chunk) => self.take(chunk),
+                Err(end) => return end == RecvTimeoutError::Timeout,
+            }
+        }
+        true
+    }
+
     /// Waits for the end: of QEMU, of the grace after the last line, or of the time given.
     pub fn finish(&mut self, mut deadline: Option<Instant>) -> Result<End> {
         let mut grace = None;

@@ -1,14 +1,136 @@
 //! `make trace`: the hypervisor's timeline, taken from a run or from a console's log, as files to
-//! look at.
+//! look at. `docs/trace.md` describes them.
 
+pub mod capture;
 pub mod fields;
 pub mod file;
+pub mod html;
 pub mod log;
 pub mod model;
 pub mod pftrace;
+pub mod qmp;
 pub mod sample;
 pub mod stats;
+pub mod svg;
 pub mod words;
 
 #[cfg(test)]
 mod tests;
+
+use crate::{Error, Result, qemu::Machine, root, var};
+use file::Trace;
+use model::Model;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Seconds that a run is let go on for.
+const SECONDS: f64 = 2.0;
+/// Crossings that a sequence diagram shows.
+const FIRST: usize = 40;
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long the machine runs.
+    pub time: Duration,
+    /// A log of the console to take the trace from, in place of a run.
+    pub log: Option<PathBuf>,
+    /// How many crossings the sequence diagram shows, if one is wanted.
+    pub diagram: Option<usize>,
+}
+
+impl Settings {
+    /// As `SECONDS`, `LOG`, `FORMAT` and `FIRST` say.
+    pub fn from_env() -> Result<Self> {
+        let seconds = match var("SECONDS") {
+            None => SECONDS,
+            Some(text) => {
+                let seconds =
+                    text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
+                seconds.ok_or_else(|| usage("SECONDS", &text, "seconds, from 0 to 86400"))?
+            }
+        };
+        let first = match var("FIRST") {
+            None => FIRST,
+            Some(text) => {
+                let first = text.parse().ok().filter(|first| *first > 0);
+                first.ok_or_else(|| usage("FIRST", &text, "a number of crossings"))?
+            }
+        };
+        let diagram = match var("FORMAT").as_deref() {
+            None => None,
+            Some("svg") => Some(first),
+            Some(other) => return Err(usage("FORMAT", other, "svg, for a sequence diagram too")),
+        };
+        let time = Duration::from_secs_f64(seconds);
+        Ok(Self { time, log: var("LOG").map(PathBuf::from), diagram })
+    }
+}
+
+fn usage(name: &str, found: &str, wanted: &str) -> Error {
+    Error::Usage(format!("{name}={found}: wanted {wanted}"))
+}
+
+/// Takes the trace of a run of this machine, and writes all files.
+pub fn of_run(machine: Machine, settings: &Settings) -> Result<()> {
+    let file = target("trace.bin");
+    capture::capture(machine, settings.time, &file)?;
+    let bytes = fs::read(&file).map_err(Error::file(&file))?;
+    publish(&file, &bytes, settings)
+}
+
+/// Takes the trace that `trace dump` has printed into this log, and writes all files.
+pub fn of_log(log: &Path, settings: &Settings) -> Result<()> {
+    let text = fs::read(log).map_err(Error::file(log))?;
+    let bytes = log::bytes(&String::from_utf8_lossy(&text));
+    let bytes = bytes.map_err(|fault| Error::File { path: log.into(), why: fault.to_string() })?;
+    write(&target("trace.bin"), &bytes)?;
+    publish(log, &bytes, settings)
+}
+
+/// Writes what can be looked at, and says what that is. `source` is where the bytes are from.
+fn publish(source: &Path, bytes: &[u8], settings: &Settings) -> Result<()> {
+    let trace = Trace::parse(bytes)
+        .map_err(|fault| Error::File { path: source.into(), why: fault.to_string() })?;
+    let model = Model::new(&trace);
+    println!("{}", summary(&trace, &model));
+    print!("\n{}\n", stats::table(&stats::rows(&trace, &model, model.span)));
+    let told = |name: &str, what: &str| println!("target/{name:<14} {what}");
+    told("trace.bin", "the trace itself (docs/trace.md)");
+    write(&target("trace.pftrace"), &pftrace::write(&trace, &model))?;
+    told("trace.pftrace", "for https://ui.perfetto.dev, or any of Perfetto's own tools");
+    write(&target("trace.html"), html::page(&trace, &model).as_bytes())?;
+    told("trace.html", "to be opened in a browser");
+    if let Some(first) = settings.diagram {
+        write(&target("trace.svg"), svg::draw(&trace, &model, first).as_bytes())?;
+        told("trace.svg", &format!("the first {first} crossings, for paper"));
+    }
+    Ok(())
+}
+
+/// How much there is, and how much is not.
+fn summary(trace: &Trace, model: &Model) -> String {
+    let time = trace.nanoseconds(model.span.ticks()) as f64 / 1e6;
+    let (events, exits, pcpus) = (trace.events.len(), model.exits.len(), trace.rings.len());
+    let lost = match trace.lost() {
+        0 => "none lost".into(),
+        lost => {
+            let since = trace.nanoseconds(trace.whole_since() - model.span.start) as f64 / 1e6;
+            format!(
+                "the {lost} before them lost: all pCPUs are seen from {since:.3} ms on (APPEND=trace=RECORDS keeps more)"
+            )
+        }
+    };
+    format!("{events} events of {pcpus} pCPUs in {time:.3} ms, {exits} exits; {lost}")
+}
+
+fn target(name: &str) -> PathBuf {
+    root().join("target").join(name)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(Error::file(path))
+}

@@ -20,7 +20,11 @@ export OP         # `make bench`: the one operation whose cost is shown by funct
 export ALL        # `make bench`, if not empty: Linux and the picture (docs/scaling.svg), too
 export EL         # 1 or 2: where `make run-bare` enters the guest
 export TARGET     # the one fuzzer that `make fuzz` runs (all of them)
-export SECONDS    # how long it runs each (60)
+export SECONDS    # how long it runs each (60); how long `make trace` lets the VMs run (2)
+export FORMAT     # `make trace`: svg, for a sequence diagram too
+export FIRST      # how many crossings that shows (40)
+export AT         # from which time of the trace on, in microseconds (0)
+export LOG        # `make trace`: a console's log with a `trace dump`, in place of a run
 
 # Each user, and each who asks, has a port of their own for gdb.
 GDB_PORT ?= $(shell echo $$((20000 + $$(id -u) % 20000)))
@@ -34,7 +38,7 @@ TOOLS := cargo run --quiet --package mezzanine-tools --
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test test-all bench bench-accept bench-host panics-accept debug gdb doctor vms run-bare \
-	guests fmt lint clean setup marks hostile chaos fuzz
+	guests fmt lint clean setup setup-tests marks hostile chaos fuzz trace
 
 help: ## list the verbs
 	@echo 'Mezzanine, a bare-metal hypervisor for AArch64.  make <verb> [VARIABLE=value]'
@@ -47,6 +51,9 @@ help: ## list the verbs
 
 setup:
 	@scripts/setup
+
+setup-tests:
+	@scripts/setup --tests
 
 run: setup ## build, and boot Mezzanine with its two demo guests (Ctrl-A x leaves)
 	@$(TOOLS) run
@@ -70,10 +77,10 @@ gdb: setup ## attach gdb to `make debug`, with a breakpoint in the guest-exit pa
 	@$(TOOLS) build && exec gdb-multiarch -q target/mezzanine.elf \
 		-ex 'set architecture aarch64' -ex 'target remote localhost:$(GDB_PORT)' -x scripts/gdbinit
 
-test: setup ## every check that CI makes
+test: setup-tests ## every check that CI makes
 	@$(TOOLS) test
 
-test-all: setup ## the same with every CPU model, number of pCPUs and profile
+test-all: setup-tests ## the same with every CPU model, number of pCPUs and profile
 	@$(TOOLS) test --all
 
 hostile: setup ## run the hostile guests on every machine; print what came of each family
@@ -84,6 +91,9 @@ chaos: setup ## run random guests beside a victim: make chaos SEED=1 N=10000
 
 fuzz: setup ## run each fuzzer under libFuzzer for a minute (TARGET=, SECONDS=)
 	@$(TOOLS) fuzz
+
+trace: setup ## the timeline of VM's first SECONDS, as target/trace.html and .pftrace (FORMAT=svg, LOG=)
+	@$(TOOLS) trace
 
 bench: setup ## count the instructions of each operation, beside other hypervisors' (OP=, ALL=1)
 	@$(TOOLS) bench

@@ -1,7 +1,7 @@
 //! `make test`: every check there is, one after the other, and one line at the end.
 
 use crate::{
-    BARE, Error, Result, bench,
+    BARE, Error, Result, bench, browser,
     build::{self, Profile},
     panics, root,
 };
@@ -178,6 +178,7 @@ fn steps(full: bool) -> Vec<Step> {
         ),
         ("models", cargo(&["test", "--package", "models"])),
         ("Miri", Box::new(miri)),
+        ("the timeline's page, in a browser", Box::new(page)),
         ("boundaries", cargo(&["test", "--package", "mezzanine", "--test", "boundaries"])),
         ("system tests", cargo(&system)),
         (
@@ -209,6 +210,17 @@ fn cargo(arguments: &[&str]) -> Box<dyn FnOnce() -> Result<Count>> {
         }
         counted(&mut command)
     })
+}
+
+/// The page of `make trace`, where there is a browser to open it in. Without one its tests are ignored,
+/// and no other run counts them.
+fn page() -> Result<Count> {
+    if browser::program().is_none() {
+        println!("skipped: no Chromium here (make doctor)");
+        return Ok(Count::default());
+    }
+    let tests = ["test", "--package", "mezzanine-tools", "--test", "page", "--", "--ignored"];
+    cargo(&tests)()
 }
 
 /// The pure rooms under Miri, where a nightly has it.

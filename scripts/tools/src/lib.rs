@@ -2,6 +2,7 @@
 //! hypervisor and its guests, QEMU's command line, and a watched QEMU process.
 
 pub mod bench;
+pub mod browser;
 pub mod build;
 pub mod check;
 pub mod error;

@@ -38,12 +38,13 @@ pub struct Settings {
     pub time: Duration,
     /// A log of the console to take the trace from, in place of a run.
     pub log: Option<PathBuf>,
-    /// How many crossings the sequence diagram shows, if one is wanted.
-    pub diagram: Option<usize>,
+    /// From when on, in nanoseconds, and how many crossings the sequence diagram shows, if one is
+    /// wanted.
+    pub diagram: Option<(u64, usize)>,
 }
 
 impl Settings {
-    /// As `SECONDS`, `LOG`, `FORMAT` and `FIRST` say.
+    /// As `SECONDS`, `LOG`, `FORMAT`, `FIRST` and `AT` say.
     pub fn from_env() -> Result<Self> {
         let seconds = match var("SECONDS") {
             None => SECONDS,
@@ -60,9 +61,16 @@ impl Settings {
                 first.ok_or_else(|| usage("FIRST", &text, "a number of crossings"))?
             }
         };
+        let at = match var("AT") {
+            None => 0,
+            Some(text) => {
+                let at = text.parse().ok().and_then(|at: u64| at.checked_mul(1000));
+                at.ok_or_else(|| usage("AT", &text, "microseconds, as the page shows them"))?
+            }
+        };
         let diagram = match var("FORMAT").as_deref() {
             None => None,
-            Some("svg") => Some(first),
+            Some("svg") => Some((at, first)),
             Some(other) => return Err(usage("FORMAT", other, "svg, for a sequence diagram too")),
         };
         let time = Duration::from_secs_f64(seconds);
@@ -104,9 +112,9 @@ fn publish(source: &Path, bytes: &[u8], settings: &Settings) -> Result<()> {
     told("trace.pftrace", "for https://ui.perfetto.dev, or any of Perfetto's own tools");
     write(&target("trace.html"), html::page(&trace, &model).as_bytes())?;
     told("trace.html", "to be opened in a browser");
-    if let Some(first) = settings.diagram {
-        write(&target("trace.svg"), svg::draw(&trace, &model, first).as_bytes())?;
-        told("trace.svg", &format!("the first {first} crossings, for paper"));
+    if let Some((at, first)) = settings.diagram {
+        write(&target("trace.svg"), svg::draw(&trace, &model, at, first).as_bytes())?;
+        told("trace.svg", &format!("{first} crossings, for paper"));
     }
     Ok(())
 }

@@ -305,6 +305,10 @@ impl Reader {
         let number = stamped.record.detail;
         let left = Left::ALL.iter().map(|(left, _)| *left).find(|left| *left as u32 == number);
         self.model.runs[run].left = left;
+        // It may have been called away when it was about to go on.
+        if let Some(exit) = self.pcpu(stamped).exit {
+            self.model.exits[exit].leaves = true;
+        }
         self.close(stamped);
         let doing = match left {
             Some(Left::Yield | Left::Preempted) => Some(Doing::Ready),

@@ -48,6 +48,18 @@ fn spans_are_between_their_events() {
     assert_eq!(model.marks[0].exit, Some(0));
 }
 
+/// Handled, and about to go on, when it was called away.
+#[test]
+fn who_is_put_back_has_left() {
+    let mut sample = Sample::new(1, &["a"], 64);
+    sample.add(0, 5, Event::SchedIn, A, [0; 3]).add(0, 6, Event::Enter, A, [0, 0, 5]);
+    sample.add(0, 100, Event::ExitSync, A, [0x5a00_0000, 0, 0]);
+    sample.add(0, 110, Event::Handled, A, [1, 0, 0]).add(0, 120, Event::SchedOut, A, [1, 0, 0]);
+    let (_, model) = read(&sample);
+    assert!(model.exits[0].leaves);
+    assert_eq!(model.exits[0].span.end, 120);
+}
+
 /// EL2 sleeps for a guest that waits for a short time: not its work.
 #[test]
 fn sleep_within_an_exit_is_not_counted_as_work() {

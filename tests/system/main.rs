@@ -25,6 +25,7 @@ mod probes;
 mod real;
 mod shares;
 mod sharing;
+mod trace;
 mod walls;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         console::tests(),
         descriptions::tests(),
         gdb::tests(),
+        trace::tests(),
         walls::tests(),
         gic::tests(),
         bare::tests(),

@@ -186,6 +186,60 @@ pub fn file(trace: &Trace, model: &Model) -> File {
     File { packet }
 }
 
+/// Reads a file's bytes.
+pub fn read(bytes: &[u8]) -> Result<File, prost::DecodeError> {
+    File::decode(bytes)
+}
+
+/// A slice as a reader of the file finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// Where.
+    pub track: u64,
+    /// Its category and its name, with a colon between.
+    pub name: String,
+    /// From when, in nanoseconds.
+    pub start: u64,
+    /// To when.
+    pub end: u64,
+    /// In how many others it is.
+    pub depth: usize,
+}
+
+/// All slices. An error if they do not nest: one ends that has not begun, or never ends, or the packets
+/// are not in the order of time.
+pub fn slices(file: &File) -> Result<Vec<Slice>, String> {
+    let mut open: HashMap<u64, Vec<(String, u64)>> = HashMap::new();
+    let mut slices = Vec::new();
+    let mut now = 0;
+    for packet in &file.packet {
+        let Some(event) = &packet.track_event else { continue };
+        let (time, track) = (packet.timestamp(), event.track_uuid());
+        if time < now {
+            return Err(format!("a packet of {time} ns comes after one of {now} ns"));
+        }
+        now = time;
+        let stack = open.entry(track).or_default();
+        match event.r#type() {
+            Type::SliceBegin => {
+                stack.push((format!("{}:{}", event.categories.join(","), event.name()), time));
+            }
+            Type::SliceEnd => {
+                let begun = stack.pop();
+                let begun =
+                    begun.ok_or_else(|| format!("track {track}: an end alone at {time} ns"));
+                let ((name, start), depth) = (begun?, stack.len());
+                slices.push(Slice { track, name, start, end: time, depth });
+            }
+            Type::Instant | Type::Unspecified => {}
+        }
+    }
+    match open.iter().find(|(_, stack)| !stack.is_empty()) {
+        Some((track, stack)) => Err(format!("track {track}: {stack:?} never end")),
+        None => Ok(slices),
+    }
+}
+
 /// An event on its way to the file.
 struct Timed {
     time: u64,

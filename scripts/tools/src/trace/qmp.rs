@@ -7,6 +7,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -24,7 +25,9 @@ pub struct Qmp {
 /// Where the socket is: in `directory` if its name is short enough there, else where temporary files
 /// are.
 pub fn socket(directory: &Path) -> PathBuf {
-    let name = format!("qmp-{}.sock", std::process::id());
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("qmp-{}-{number}.sock", std::process::id());
     let here = directory.join(&name);
     if here.as_os_str().len() <= SOCKET_NAME { here } else { std::env::temp_dir().join(name) }
 }

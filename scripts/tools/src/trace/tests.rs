@@ -2,8 +2,6 @@
 
 use super::{file::Trace, model::*, pftrace, sample::Sample, stats, words};
 use mezzanine::trace::format::{Event, Kind, Left, NO_VCPU, NO_VM};
-use prost::Message;
-use std::collections::HashMap;
 
 const A: (u16, u8) = (0, 0);
 const B: (u16, u8) = (1, 0);
@@ -183,47 +181,18 @@ fn exits_are_summed_up_by_vm_and_kind() {
     assert!(stats::table(&rows).contains("a  calls           100      198.2  100%"));
 }
 
-/// Every slice of every track ends, not before it begins, and within the one around it.
-fn slices(file: &pftrace::File) -> HashMap<u64, Vec<(String, u64, u64, usize)>> {
-    let mut open: HashMap<u64, Vec<(String, u64)>> = HashMap::new();
-    let mut slices: HashMap<u64, Vec<_>> = HashMap::new();
-    let mut now = 0;
-    for packet in &file.packet {
-        let Some(event) = &packet.track_event else { continue };
-        let (time, track) = (packet.timestamp.unwrap(), event.track_uuid.unwrap());
-        assert!(time >= now, "packets are in the order of time");
-        now = time;
-        let stack = open.entry(track).or_default();
-        match event.r#type() {
-            pftrace::Type::SliceBegin => {
-                stack.push((format!("{}:{}", event.categories[0], event.name()), time));
-            }
-            pftrace::Type::SliceEnd => {
-                let (name, begun) = stack.pop().expect("a slice that begun");
-                slices.entry(track).or_default().push((name, begun, time, stack.len()));
-            }
-            _ => {}
-        }
-    }
-    assert!(open.values().all(Vec::is_empty), "every slice ends");
-    slices
-}
-
 #[test]
 fn the_protobuf_says_what_the_trace_says() {
     let (trace, model) = read(&Sample::busy(4000));
     let bytes = pftrace::write(&trace, &model);
-    let file = pftrace::File::decode(bytes.as_slice()).unwrap();
+    let file = pftrace::read(&bytes).unwrap();
     let tracks: Vec<_> = file.packet.iter().filter_map(|p| p.track_descriptor.as_ref()).collect();
     let threads: Vec<_> = tracks.iter().filter_map(|track| track.thread.as_ref()).collect();
     let names: Vec<_> = threads.iter().map(|thread| thread.thread_name()).collect();
     assert_eq!(names[..3], ["pCPU 0", "pCPU 1", "linux.0"]);
-    let slices = slices(&file);
+    let slices = pftrace::slices(&file).unwrap();
     // Each kind as often as it was put in, on the pCPUs' tracks and on the vCPUs'.
-    let count = |prefix: &str| {
-        let all = slices.values().flatten();
-        all.filter(|(name, ..)| name.starts_with(prefix)).count()
-    };
+    let count = |prefix: &str| slices.iter().filter(|slice| slice.name.starts_with(prefix)).count();
     for category in ["exit", "el2"] {
         assert_eq!(count(&format!("{category}:HVC PSCI_VERSION")), 1500);
         assert_eq!(count(&format!("{category}:write 0x9000018")), 1000);
@@ -231,9 +200,9 @@ fn the_protobuf_says_what_the_trace_says() {
         assert_eq!(count(&format!("{category}:IRQ PPI 27 (virtual timer)")), 1000);
     }
     // Guests and EL2 are within what the pCPU runs, exits within what the vCPU does.
-    for (name, _, _, depth) in slices.values().flatten() {
-        let inner = ["guest:", "el2:", "exit:"].iter().any(|start| name.starts_with(start));
-        assert_eq!(*depth, usize::from(inner), "{name}");
+    for slice in &slices {
+        let inner = ["guest:", "el2:", "exit:"].iter().any(|start| slice.name.starts_with(start));
+        assert_eq!(slice.depth, usize::from(inner), "{}", slice.name);
     }
 }
 
@@ -259,9 +228,9 @@ fn flows_of_the_protobuf_have_two_ends() {
 #[test]
 fn times_are_nanoseconds() {
     let (trace, model) = read(&one_call());
-    let slices = slices(&pftrace::file(&trace, &model));
-    let calls: Vec<_> =
-        slices[&pftrace::pcpu(0)].iter().filter(|(name, ..)| name.starts_with("el2:HVC")).collect();
+    let slices = pftrace::slices(&pftrace::file(&trace, &model)).unwrap();
+    let call = slices.iter().find(|slice| slice.name.starts_with("el2:HVC")).unwrap();
+    assert_eq!(call.track, pftrace::pcpu(0));
     // Ticks 200 to 250, of 16 ns each, from tick 90 on.
-    assert_eq!((calls[0].1, calls[0].2), (110 * 16, 160 * 16));
+    assert_eq!((call.start, call.end), (110 * 16, 160 * 16));
 }

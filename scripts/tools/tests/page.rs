@@ -3,6 +3,8 @@
 //!
 //! Ignored by a plain `cargo test`: `make test` runs it where a browser is.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use mezzanine::trace::format::Kind;
 use mezzanine_tools::{
     browser::Browser,

@@ -1,6 +1,9 @@
 //! A trace area as bytes, read and checked: [`mezzanine::trace::format`] has the layout.
 
-use mezzanine::trace::format::{Event, Header, MAGIC, NAME, NO_VM, Record, RingHeader, VERSION};
+use mezzanine::exit::esr::{Ec, Esr};
+use mezzanine::trace::format::{
+    Event, Header, Kind, MAGIC, NAME, NO_VM, Record, RingHeader, VERSION,
+};
 use std::fmt;
 
 /// Size of [`Header`].
@@ -45,6 +48,26 @@ pub struct Stamped {
     pub event: Event,
     /// Its words.
     pub record: Record,
+}
+
+impl Stamped {
+    /// The kind of an exit by its syndrome, for one whose handling was not seen.
+    pub fn kind(&self) -> Kind {
+        match self.event {
+            Event::ExitIrq => return Kind::Interrupt,
+            Event::ExitSError => return Kind::SError,
+            _ => {}
+        }
+        match Esr::new(self.record.detail.into()).ec() {
+            Ec::HVC64 | Ec::SMC64 => Kind::Call,
+            Ec::SYSREG => Kind::Register,
+            Ec::DATA_ABORT_LOWER => Kind::Abort,
+            Ec::INSTRUCTION_ABORT_LOWER => Kind::Fetch,
+            Ec::WFX => Kind::Wait,
+            Ec::FP_ACCESS => Kind::Fp,
+            _ => Kind::Other,
+        }
+    }
 }
 
 /// What is wrong with a trace: where, what is there, and what should be.

@@ -5,7 +5,6 @@
 //! event is taken from that event: who comes back from a guest was in it.
 
 use super::file::{Stamped, Trace};
-use mezzanine::exit::esr::{Ec, Esr};
 use mezzanine::trace::format::{Event, JOB, Kind, Left, NO_VCPU, Record};
 use std::collections::HashMap;
 
@@ -355,7 +354,7 @@ impl Reader {
             span: Span { start: time, end: self.model.span.end },
             record: stamped.record,
             event: stamped.event,
-            kind: kind_of(stamped),
+            kind: stamped.kind(),
             handled: None,
             leaves: false,
             slept: 0,
@@ -479,23 +478,5 @@ impl Reader {
             let span = Span { start: time, end: self.model.span.end };
             self.model.states.push(State { vcpu, doing, span });
         }
-    }
-}
-
-/// The kind of an exit whose handling was not seen.
-fn kind_of(stamped: &Stamped) -> Kind {
-    match stamped.event {
-        Event::ExitIrq => return Kind::Interrupt,
-        Event::ExitSError => return Kind::SError,
-        _ => {}
-    }
-    match Esr::new(stamped.record.detail.into()).ec() {
-        Ec::HVC64 | Ec::SMC64 => Kind::Call,
-        Ec::SYSREG => Kind::Register,
-        Ec::DATA_ABORT_LOWER => Kind::Abort,
-        Ec::INSTRUCTION_ABORT_LOWER => Kind::Fetch,
-        Ec::WFX => Kind::Wait,
-        Ec::FP_ACCESS => Kind::Fp,
-        _ => Kind::Other,
     }
 }

@@ -75,7 +75,13 @@ fn begun(session: &mut Session, deadline: Instant) -> Result<Area> {
         {
             return area(line).ok_or_else(|| failed(session, "the hypervisor has no trace"));
         }
+        if line.starts_with("[mezzanine] machine off") {
+            break;
+        }
         from = end;
+    }
+    if !session.listen(Instant::now() + Duration::from_millis(200)) {
+        return Err(failed(session, "QEMU ended before there was a trace"));
     }
     let wanted = "[mezzanine] INFO: trace: N records a pCPU at 0xADDRESS, 0xSIZE bytes";
     Err(failed(session, &format!("the console says nothing like `{wanted}`")))
@@ -96,8 +102,15 @@ fn failed(session: &Session, how: &str) -> Error {
     let complaints = String::from_utf8_lossy(&session.complaints);
     let lines = console.iter().map(String::as_str).chain(complaints.lines());
     let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
-    let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
-    let how = format!("{how}; the last lines were:\n  {}", last.join("\n  "));
+    let (early, last) = lines.split_at(lines.len().saturating_sub(LAST_LINES));
+    let is_complaint = |line: &&&str| {
+        line.starts_with("[mezzanine] ERROR") || line.starts_with("[mezzanine] WARN")
+    };
+    let shown = early.iter().filter(is_complaint).chain(last).map(|line| format!("\n  {line}"));
+    let how = match shown.collect::<String>() {
+        nothing if nothing.is_empty() => format!("{how}, and said nothing"),
+        shown => format!("{how}; the last lines were:{shown}"),
+    };
     Error::Failed { what: "taking a trace".into(), how }
 }
 

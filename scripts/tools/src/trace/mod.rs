@@ -104,17 +104,18 @@ fn publish(source: &Path, bytes: &[u8], settings: &Settings) -> Result<()> {
     let trace = Trace::parse(bytes)
         .map_err(|fault| Error::File { path: source.into(), why: fault.to_string() })?;
     let model = Model::new(&trace);
-    println!("{}", summary(&trace, &model));
-    print!("\n{}\n", stats::table(&stats::rows(&trace, &model, model.span)));
-    let told = |name: &str, what: &str| println!("target/{name:<14} {what}");
-    told("trace.bin", "the trace itself (docs/trace.md)");
     write(&target("trace.pftrace"), &pftrace::write(&trace, &model))?;
-    told("trace.pftrace", "for https://ui.perfetto.dev, or any of Perfetto's own tools");
     write(&target("trace.html"), html::page(&trace, &model).as_bytes())?;
-    told("trace.html", "to be opened in a browser");
     if let Some((at, first)) = settings.diagram {
         write(&target("trace.svg"), svg::draw(&trace, &model, at, first).as_bytes())?;
-        told("trace.svg", &format!("{first} crossings, for paper"));
+    }
+    println!("{}\n", summary(&trace, &model));
+    println!("{}", stats::table(&stats::rows(&trace, &model, model.span)));
+    println!("target/trace.html     to be opened in a browser");
+    println!("target/trace.pftrace  for https://ui.perfetto.dev, or Perfetto's other tools");
+    println!("target/trace.bin      the trace itself (docs/trace.md)");
+    if let Some((_, first)) = settings.diagram {
+        println!("target/trace.svg      {first} crossings, for paper");
     }
     Ok(())
 }

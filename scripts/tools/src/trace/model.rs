@@ -172,6 +172,7 @@ impl Model {
         let index = vcpus.iter().copied().zip(0..).collect();
         let mut reader = Reader {
             pcpus: trace.rings.iter().map(|ring| Pcpu::new(ring.since)).collect(),
+            since: trace.rings.iter().map(|ring| ring.since).collect(),
             current: vec![None; vcpus.len()],
             news: vec![Vec::new(); vcpus.len()],
             kicks: HashMap::new(),
@@ -231,6 +232,8 @@ impl Pcpu {
 struct Reader {
     model: Model,
     pcpus: Vec<Pcpu>,
+    /// From when on each of them is known.
+    since: Vec<u64>,
     index: HashMap<(u16, u8), VcpuIndex>,
     /// Each vCPU's state, in `Model::states`.
     current: Vec<Option<usize>>,
@@ -394,7 +397,12 @@ impl Reader {
         self.model.marks.push(Mark { stamped: *stamped, vcpu, exit });
         let Record { time, detail, .. } = stamped.record;
         match (stamped.event, vcpu) {
-            (Event::Kick, _) => self.kicks.entry(detail.into()).or_default().push(mark),
+            // One that came to a pCPU before that is known has had its effect there.
+            (Event::Kick, _)
+                if self.since.get(detail as usize).is_some_and(|&since| since <= time) =>
+            {
+                self.kicks.entry(detail.into()).or_default().push(mark);
+            }
             (Event::Kicked, _) => {
                 let causes = self.kicks.remove(&stamped.pcpu.into()).unwrap_or_default();
                 for cause in causes {

@@ -92,7 +92,7 @@ fn whole(config: Config) -> Verdict {
         return Err(Failure::new(format!("counted {counted:?}\ntraced {traced:?}")));
     }
     let page = html::page(&trace, &model);
-    for text in ["alpha, beta", "HVC PSCI_VERSION", "write 0x9000000", "alpha is running"] {
+    for text in ["alpha, beta", "HVC PSCI_VERSION", "write UARTDR", "alpha is running"] {
         if !page.contains(text) {
             return Err(Failure::new(format!("the page does not say `{text}`")));
         }

@@ -63,7 +63,7 @@ fn an_exit_that_is_clicked_is_read_in_words() {
     let panel = browser.text("#panel").unwrap();
     let sentence = words::sentence(&model.exits[device]);
     for text in [
-        "write 0x9000018",
+        "write UARTFR",
         &sentence,
         "linux.0 on pCPU 0, from EL0",
         "0x9000018 (FAR_EL2)",
@@ -84,7 +84,7 @@ fn an_exit_that_is_clicked_is_read_in_words() {
     browser.key("n").unwrap();
     assert_eq!(browser.text("#name").unwrap(), next);
     browser.key("p").unwrap();
-    assert_eq!(browser.text("#name").unwrap(), "write 0x9000018");
+    assert_eq!(browser.text("#name").unwrap(), "write UARTFR");
     browser.key("Escape").unwrap();
     assert_eq!(browser.text("#name").unwrap(), "No exit is chosen");
 }

@@ -5,7 +5,7 @@
 //! that they are the hypervisor's own, and kept once each.
 
 use super::{
-    fields,
+    devices, fields,
     file::Trace,
     model::{Doing, Effect, Model, Run, Span, VcpuIndex},
     words,
@@ -191,7 +191,7 @@ fn exits(model: &Model, texts: &mut Texts) -> Value {
             exit.record.detail.into(),
             texts.address(words::pc(exit)),
             texts.address(far),
-            texts.address(ipa.flatten()),
+            ipa.flatten().map_or(0, |ipa| texts.add(place(ipa))),
             handled.map_or(0, |time| time.saturating_sub(exit.span.start) + 1),
             texts.address(next),
             // Not seen, goes on, or leaves.
@@ -201,6 +201,12 @@ fn exits(model: &Model, texts: &mut Texts) -> Value {
         list.push(exit.span.start, row);
     }
     list.json()
+}
+
+/// An IPA, with the name of the register that is there.
+fn place(ipa: u64) -> String {
+    let register = devices::register(ipa).map(|name| format!(" ({name})"));
+    format!("{ipa:#x}{}", register.unwrap_or_default())
 }
 
 fn guests(model: &Model, texts: &mut Texts) -> Value {

@@ -2,6 +2,7 @@
 //! look at. `docs/trace.md` describes them.
 
 pub mod capture;
+pub mod devices;
 pub mod fields;
 pub mod file;
 pub mod html;
@@ -116,7 +117,7 @@ fn publish(source: &Path, bytes: &[u8], settings: &Settings) -> Result<()> {
                target/trace.pftrace  for https://ui.perfetto.dev, or Perfetto's other tools\n\
                target/trace.bin      the trace itself (docs/trace.md)\n";
     if let Some((_, first)) = settings.diagram {
-        report += &format!("target/trace.svg      {first} crossings, for paper\n");
+        report += &format!("target/trace.svg      {first} crossings or loops, for paper\n");
     }
     // Whoever reads it may have read enough.
     let _ = std::io::stdout().write_all(report.as_bytes());

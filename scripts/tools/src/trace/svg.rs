@@ -1,5 +1,5 @@
 //! The first crossings of a trace as a sequence diagram for paper: time goes down, each exception
-//! level is a line, each exit and each ERET an arrow.
+//! level is a line, each exit and each ERET an arrow. What is done again and again is drawn once.
 
 use super::{
     file::Trace,
@@ -33,6 +33,18 @@ enum Crossing<'a> {
 }
 
 impl Crossing<'_> {
+    /// What makes it the same as another.
+    fn key(&self) -> (u16, VcpuIndex, String) {
+        (self.pcpu(), self.vcpu(), self.words())
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Crossing::Exit(exit, marks) => words::title(exit, marks),
+            Crossing::Enter(_) => "ERET".into(),
+        }
+    }
+
     fn time(&self) -> u64 {
         match self {
             Crossing::Exit(exit, _) => exit.span.start,
@@ -64,6 +76,45 @@ impl Crossing<'_> {
     }
 }
 
+/// A row of the picture.
+enum Row<'a> {
+    /// A crossing.
+    Once(Crossing<'a>),
+    /// The rows above, so many of them, again, so many times.
+    Again(usize, usize),
+}
+
+/// The most crossings that are seen to be the same as those before them: a guest's loop.
+const LOOP: usize = 6;
+
+/// The first `first` rows: what follows on itself at least twice is left out, and counted.
+fn fold(crossings: Vec<Crossing>, first: usize) -> Vec<Row> {
+    let keys: Vec<_> = crossings.iter().map(Crossing::key).collect();
+    let mut rows = Vec::new();
+    let mut again = 0;
+    let mut crossings = crossings.into_iter().enumerate();
+    while let Some((index, crossing)) = crossings.next() {
+        if rows.len() >= first {
+            break;
+        }
+        rows.push(Row::Once(crossing));
+        // Only what has been drawn since the last loop can be a loop.
+        again += 1;
+        let next = index + 1;
+        let times = |length: usize| {
+            let body = &keys[next - length..next];
+            keys[next..].chunks_exact(length).take_while(|chunk| *chunk == body).count()
+        };
+        let found = (2..=LOOP.min(again)).map(|length| (length, times(length)));
+        if let Some((length, times)) = found.into_iter().find(|(_, times)| *times >= 2) {
+            rows.push(Row::Again(length, times));
+            again = 0;
+            crossings.by_ref().take(length * times).for_each(drop);
+        }
+    }
+    rows
+}
+
 /// A lifeline.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Line {
@@ -82,31 +133,35 @@ pub fn draw(trace: &Trace, model: &Model, from: u64, first: usize) -> String {
     let since = |one: &Crossing| trace.nanoseconds(one.time().saturating_sub(model.span.start));
     crossings.retain(|one| since(one) >= from);
     crossings.sort_by_key(Crossing::time);
-    crossings.truncate(first);
-    let mut lines: Vec<Line> = crossings.iter().map(|one| Line::El2(one.pcpu())).collect();
-    for crossing in &crossings {
-        let (vm, _) = model.vcpus[crossing.vcpu()];
-        lines.extend([0, 1].map(|level| Line::Guest(vm, level)));
+    // A loop is looked for in what can be drawn, and in some more.
+    crossings.truncate(first.saturating_mul(1000));
+    let rows = fold(crossings, first);
+    let mut lines = Vec::new();
+    for row in &rows {
+        if let Row::Once(crossing) = row {
+            let (vm, _) = model.vcpus[crossing.vcpu()];
+            lines.extend([Line::Guest(vm, 0), Line::Guest(vm, 1), Line::El2(crossing.pcpu())]);
+        }
     }
     lines.sort_unstable();
     lines.dedup();
-    let picture = Picture { trace, model, crossings, lines };
-    picture.draw()
+    Picture { trace, model, rows, lines }.draw()
 }
 
 struct Picture<'a> {
     trace: &'a Trace,
     model: &'a Model,
-    crossings: Vec<Crossing<'a>>,
+    rows: Vec<Row<'a>>,
     lines: Vec<Line>,
 }
 
 impl Picture<'_> {
     fn draw(&self) -> String {
         let width = TIMES + LANE * self.lines.len().max(1) as f64 + 20.0;
-        let height = TOP + ROW * self.crossings.len() as f64 + BOTTOM;
-        let names = escaped(&self.trace.vms.join(", "));
-        let title = format!("{} crossings of {names}", self.crossings.len());
+        let height = TOP + ROW * self.rows.len() as f64 + BOTTOM;
+        let mut names: Vec<_> = self.lines.iter().filter_map(|line| self.vm(*line)).collect();
+        names.dedup();
+        let title = format!("Crossings of {}", escaped(&names.join(", ")));
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
              width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\" \
@@ -121,10 +176,28 @@ impl Picture<'_> {
             self.lifeline(&mut svg, index, *line, height);
         }
         self.bars(&mut svg);
-        for (row, crossing) in self.crossings.iter().enumerate() {
-            self.arrow(&mut svg, row, crossing);
+        for (number, row) in self.rows.iter().enumerate() {
+            match row {
+                Row::Once(crossing) => self.arrow(&mut svg, number, crossing),
+                Row::Again(length, times) => self.again(&mut svg, number, *length, *times),
+            }
         }
         svg + "</svg>\n"
+    }
+
+    fn vm(&self, line: Line) -> Option<&str> {
+        match line {
+            Line::Guest(vm, _) => self.trace.vm(vm),
+            Line::El2(_) => None,
+        }
+    }
+
+    /// Rows that are crossings, with their numbers.
+    fn crossings(&self) -> impl DoubleEndedIterator<Item = (usize, &Crossing<'_>)> {
+        self.rows.iter().enumerate().filter_map(|(number, row)| match row {
+            Row::Once(crossing) => Some((number, crossing)),
+            Row::Again(..) => None,
+        })
     }
 
     fn x(&self, line: Line) -> f64 {
@@ -160,14 +233,16 @@ impl Picture<'_> {
 
     /// Who runs between two crossings of the same pCPU.
     fn bars(&self, svg: &mut String) {
-        for (row, crossing) in self.crossings.iter().enumerate() {
+        for (row, crossing) in self.crossings() {
             let (from, to) = self.ends(crossing);
-            let later = |other: &&Crossing| other.pcpu() == crossing.pcpu();
-            let next = self.crossings.iter().skip(row + 1).position(|other| later(&other));
+            let mut there = self.crossings().filter(|(_, other)| other.pcpu() == crossing.pcpu());
+            let first = there.next().is_some_and(|(number, _)| number == row);
+            let next = self
+                .crossings()
+                .find(|(number, other)| *number > row && other.pcpu() == crossing.pcpu());
             let top = Self::y(row);
-            let bottom = next.map_or(Self::y(self.crossings.len()), |next| Self::y(row + 1 + next));
-            let before = self.crossings.iter().take(row).any(|other| later(&other));
-            if !before && row > 0 {
+            let bottom = Self::y(next.map_or(self.rows.len(), |(number, _)| number));
+            if first && row > 0 {
                 Self::bar(svg, self.x(from), Self::y(0) - ROW / 2.0, top, Self::colour(from));
             }
             Self::bar(svg, self.x(to), top, bottom, Self::colour(to));
@@ -202,9 +277,10 @@ impl Picture<'_> {
         let y = Self::y(row);
         let since = crossing.time().saturating_sub(self.model.span.start);
         let time = self.trace.nanoseconds(since) as f64 / 1000.0;
-        let (words, dash) = match crossing {
-            Crossing::Exit(exit, marks) => (words::title(exit, marks), ""),
-            Crossing::Enter(_) => ("ERET".into(), " stroke-dasharray=\"5 3\""),
+        let words = crossing.words();
+        let dash = match crossing {
+            Crossing::Exit(..) => "",
+            Crossing::Enter(_) => " stroke-dasharray=\"5 3\"",
         };
         let name = self.model.name(self.trace, crossing.vcpu());
         // The words stand by the guest's end, where there is room for them.
@@ -231,6 +307,22 @@ impl Picture<'_> {
         );
     }
 
+    fn again(&self, svg: &mut String, row: usize, length: usize, times: usize) {
+        let right = TIMES + LANE * self.lines.len() as f64;
+        let (top, y) = (Self::y(row - length) - ROW * 0.7, Self::y(row));
+        let _ = writeln!(
+            svg,
+            "<path d=\"M{right} {top:.1}h8V{:.1}h-8\" fill=\"none\" stroke=\"#888\"/>\
+             <rect x=\"{TIMES}\" y=\"{:.1}\" width=\"{:.1}\" height=\"16\" fill=\"#f1f1f1\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" fill=\"#555\">the {length} above, {times} times more</text>",
+            y - ROW * 0.5,
+            y - 10.0,
+            right - TIMES,
+            TIMES + 12.0,
+            y + 2.0
+        );
+    }
+
     fn y(row: usize) -> f64 {
         TOP + ROW * (row as f64 + 0.5)
     }
@@ -240,6 +332,7 @@ impl Picture<'_> {
 mod tests {
     use super::*;
     use crate::trace::sample::Sample;
+    use mezzanine::trace::format::{Event, Kind};
 
     fn drawn(from: u64, first: usize) -> String {
         let trace = Trace::parse(&Sample::busy(400).bytes()).unwrap();
@@ -290,5 +383,25 @@ mod tests {
         let late = times(&drawn(200_000, 10));
         assert!(late.len() == 10 && late[0] >= 200.0 && late.is_sorted(), "{late:?}");
         assert!(times(&drawn(0, 10))[0] < 100.0);
+    }
+
+    /// A guest that writes 100 letters reads a flag and writes a letter each time.
+    #[test]
+    fn a_loop_is_drawn_once() {
+        let vcpu = (0, 0);
+        let mut sample = Sample::new(1, &["a"], 4096);
+        sample.add(0, 5, Event::SchedIn, vcpu, [0; 3]).add(0, 6, Event::Enter, vcpu, [0, 0, 5]);
+        for number in 0..200 {
+            let kind = if number % 2 == 0 { Kind::Device } else { Kind::Call };
+            sample.exit(0, 100 * (number + 1), 50, vcpu, (kind, false));
+        }
+        sample.exit(0, 30_000, 50, vcpu, (Kind::Wait, true));
+        let trace = Trace::parse(&sample.bytes()).unwrap();
+        let svg = draw(&trace, &Model::new(&trace), 0, 40);
+        assert!(is_well_formed(&svg));
+        assert!(svg.contains(">the 4 above, 99 times more</text>"), "{svg}");
+        // The first entry, the loop's four, and what came then.
+        assert_eq!(svg.matches("marker-end").count(), 6);
+        assert!(svg.contains(">WFI (a.0)</text>"));
     }
 }

@@ -151,7 +151,7 @@ fn exits_are_told_in_a_few_words() {
     let (_, model) = read(&sample);
     let marks = model.marks_by_exit();
     let titles: Vec<_> = model.exits.iter().zip(&marks).map(|(e, m)| words::title(e, m)).collect();
-    assert_eq!(titles, ["HVC PSCI_VERSION", "write 0x9000018", "IRQ PPI 26 (EL2's timer)", "WFI"]);
+    assert_eq!(titles, ["HVC PSCI_VERSION", "write UARTFR", "IRQ PPI 26 (EL2's timer)", "WFI"]);
     assert_eq!(
         words::sentence(&model.exits[1]),
         "EC 0x24 data abort from a lower EL: write of 4 bytes from w1 at IPA 0x9000018, \
@@ -195,7 +195,7 @@ fn the_protobuf_says_what_the_trace_says() {
     let count = |prefix: &str| slices.iter().filter(|slice| slice.name.starts_with(prefix)).count();
     for category in ["exit", "el2"] {
         assert_eq!(count(&format!("{category}:HVC PSCI_VERSION")), 1500);
-        assert_eq!(count(&format!("{category}:write 0x9000018")), 1000);
+        assert_eq!(count(&format!("{category}:write UARTFR")), 1000);
         assert_eq!(count(&format!("{category}:WFI")), 500);
         assert_eq!(count(&format!("{category}:IRQ PPI 27 (virtual timer)")), 1000);
     }

@@ -2,6 +2,7 @@
 //! a picture never says anything else than its log.
 
 use super::{
+    devices,
     file::Trace,
     model::{Exit, Mark, Model},
 };
@@ -142,7 +143,10 @@ pub fn title(exit: &Exit, marks: &[Mark]) -> String {
                 _ => "read",
             };
             match abort.ipa(far, hpfar) {
-                Some(ipa) => format!("{what} {ipa}"),
+                Some(ipa) => match devices::register(ipa.get()) {
+                    Some(register) => format!("{what} {register}"),
+                    None => format!("{what} {ipa}"),
+                },
                 None => format!("{what} VA {far:#x}"),
             }
         }

@@ -87,6 +87,8 @@ fn usage(name: &str, found: &str, wanted: &str) -> Error {
 /// Takes the trace of a run of this machine, and writes all files.
 pub fn of_run(machine: Machine, settings: &Settings) -> Result<()> {
     let file = target("trace.bin");
+    let seconds = settings.time.as_secs_f64();
+    eprintln!("the VMs run for {seconds} s, or until the machine is off");
     capture::capture(machine, settings.time, &file)?;
     let bytes = fs::read(&file).map_err(Error::file(&file))?;
     publish(&file, &bytes, settings)
@@ -137,7 +139,8 @@ fn summary(trace: &Trace, model: &Model) -> String {
             )
         }
     };
-    format!("{events} events of {pcpus} pCPUs in {time:.3} ms, {exits} exits; {lost}")
+    let s = if pcpus == 1 { "" } else { "s" };
+    format!("{events} events of {pcpus} pCPU{s} in {time:.3} ms, {exits} exits; {lost}")
 }
 
 fn target(name: &str) -> PathBuf {

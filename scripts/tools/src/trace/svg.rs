@@ -12,7 +12,7 @@ use std::fmt::Write;
 
 /// Points of the picture, in its own units.
 const TIMES: f64 = 92.0;
-const LANE: f64 = 190.0;
+const LANE: f64 = 220.0;
 const TOP: f64 = 104.0;
 const ROW: f64 = 24.0;
 const BOTTOM: f64 = 40.0;

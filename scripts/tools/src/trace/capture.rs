@@ -42,13 +42,14 @@ pub fn capture(mut machine: Machine, time: Duration, file: &Path) -> Result<Stri
         }
     };
     let until = Instant::now() + time;
-    while Instant::now() < until && qmp.is_running()? {
+    let lost = |session: &Session, error: Error| failed(session, &error.to_string());
+    while Instant::now() < until && qmp.is_running().map_err(|error| lost(&session, error))? {
         let pause = until.min(Instant::now() + Duration::from_millis(50));
         if !session.listen(pause) {
             return Err(failed(&session, "QEMU ended"));
         }
     }
-    qmp.execute("stop", json!({}))?;
+    qmp.execute("stop", json!({})).map_err(|error| lost(&session, error))?;
     // The file may be there from another run.
     let _ = fs::remove_file(file);
     let arguments = json!({ "val": begun.pa, "size": begun.bytes, "filename": file });

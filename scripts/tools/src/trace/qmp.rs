@@ -71,7 +71,10 @@ impl Qmp {
 
     fn line(&mut self) -> Result<Value> {
         let mut line = String::new();
-        self.stream.read_line(&mut line).map_err(|error| failed("an answer", error))?;
+        let read = self.stream.read_line(&mut line).map_err(|error| failed("an answer", error))?;
+        if read == 0 {
+            return Err(failed("an answer", "QEMU has ended"));
+        }
         serde_json::from_str(&line).map_err(|_| failed("an answer", format!("found `{line}`")))
     }
 }

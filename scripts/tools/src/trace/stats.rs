@@ -40,7 +40,7 @@ pub fn rows(trace: &Trace, model: &Model, span: Span) -> Vec<Row> {
     let row = |((vm, kind), mut ticks): ((u16, u32), Vec<u64>)| {
         ticks.sort_unstable();
         let count = ticks.len() as u64;
-        let total = trace.nanoseconds(ticks.iter().sum());
+        let total = trace.nanoseconds(ticks.iter().copied().fold(0, u64::saturating_add));
         let rank = (ticks.len() * 99).div_ceil(100).max(1) - 1;
         let kinds = Kind::ALL.iter().map(|(kind, _)| *kind);
         Row {
@@ -60,7 +60,7 @@ pub fn rows(trace: &Trace, model: &Model, span: Span) -> Vec<Row> {
 
 /// The rows as a table for people.
 pub fn table(rows: &[Row]) -> String {
-    let all: u64 = rows.iter().map(|row| row.total).sum();
+    let all = rows.iter().map(|row| row.total).fold(0, u64::saturating_add);
     let width = rows.iter().map(|row| row.vm.len()).max().unwrap_or(0).max(2);
     let mut text = format!(
         "{:width$} {:<10} {:>8} {:>10} {:>5} {:>9} {:>9} {:>9}\n",
@@ -74,7 +74,7 @@ pub fn table(rows: &[Row]) -> String {
             words::kind(row.kind),
             row.count,
             microseconds(row.total),
-            (row.total * 100 + all / 2) / all.max(1),
+            (u128::from(row.total) * 100 + u128::from(all / 2)) / u128::from(all.max(1)),
             microseconds(row.mean),
             microseconds(row.p99),
             microseconds(row.max),

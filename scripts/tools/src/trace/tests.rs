@@ -1,6 +1,6 @@
 //! Traces that are made up: what the model and the files have to say of them.
 
-use super::{file::Trace, model::*, pftrace, sample::Sample, stats, words};
+use super::{file::Trace, html, model::*, pftrace, sample::Sample, stats, svg, words};
 use mezzanine::trace::format::{Event, Kind, Left, NO_VCPU, NO_VM};
 
 const A: (u16, u8) = (0, 0);
@@ -204,6 +204,30 @@ fn the_protobuf_says_what_the_trace_says() {
         let inner = ["guest:", "el2:", "exit:"].iter().any(|start| slice.name.starts_with(start));
         assert_eq!(slice.depth, usize::from(inner), "{}", slice.name);
     }
+}
+
+/// Whatever stands in the memory that a trace is taken from: it is refused, or all can be drawn.
+#[test]
+fn spoiled_traces_are_survived() {
+    let good = Sample::busy(24).bytes();
+    let mut read = 0;
+    for offset in (0..1024).chain((1024..good.len()).step_by(5)) {
+        for value in [0, 1, 0x7f, 0xff] {
+            let mut bytes = good.clone();
+            bytes[offset] = value;
+            let Ok(trace) = Trace::parse(&bytes) else { continue };
+            // Most of what can be changed makes no other picture.
+            if offset % 61 == 0 && good[offset] != value {
+                let model = Model::new(&trace);
+                pftrace::slices(&pftrace::file(&trace, &model)).unwrap();
+                html::page(&trace, &model);
+                svg::draw(&trace, &model, 0, 40);
+                stats::table(&stats::rows(&trace, &model, model.span));
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 50, "{read}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use mezzanine::trace::format::{Event, JOB, Kind, Left, NO_VCPU, Record, Stage};
 
 /// The calls by their function identifiers (SMCCC, Arm DEN0028; PSCI, DEN0022; TRNG, DEN0098; PV
 /// time, DEN0057). Bit 30, for 64-bit arguments, is not looked at.
-const FUNCTIONS: [(u32, &str); 35] = [
+const FUNCTIONS: [(u32, &str); 34] = [
     (0x8000_0000, "SMCCC_VERSION"),
     (0x8000_0001, "SMCCC_ARCH_FEATURES"),
     (0x8000_0002, "SMCCC_ARCH_SOC_ID"),
@@ -48,8 +48,7 @@ const FUNCTIONS: [(u32, &str); 35] = [
     (0x8400_0053, "TRNG_RND"),
     (0x8500_0020, "PV_TIME_FEATURES"),
     (0x8500_0021, "PV_TIME_ST"),
-    (0x8600_ff01, "the vendor's hypervisor's UID"),
-    (0x8000_003f, "SMCCC_ARCH_FEATURE_AVAILABILITY"),
+    (0x8600_ff01, "VENDOR_HYP_UID"),
 ];
 
 /// The name of a call, or its number.

@@ -118,11 +118,13 @@ fn slept(guest: &Guest) -> u64 {
     guest.vcpu.times().map_or(0, |times| times.slept.load(Ordering::Relaxed))
 }
 
-/// For an abort where it was, for any other class where the guest is and what is in x0.
+/// For an abort or a watchpoint where it was, for any other class where the guest is and what is in x0.
 fn synchronous(guest: &Guest) -> Record {
     let esr = Esr::new(ESR_EL2.get());
     let (a, b) = match esr.ec() {
-        Ec::DATA_ABORT_LOWER | Ec::INSTRUCTION_ABORT_LOWER => (FAR_EL2.get(), HPFAR_EL2.get()),
+        Ec::DATA_ABORT_LOWER | Ec::INSTRUCTION_ABORT_LOWER | Ec::WATCHPOINT_LOWER => {
+            (FAR_EL2.get(), HPFAR_EL2.get())
+        }
         _ => (guest.state.frame.pc, guest.state.frame.gpr(0)),
     };
     Record::new(Event::ExitSync, guest.who(), esr.bits() as u32, a, b)

@@ -152,8 +152,8 @@ macro_rules! events {
 events! {
     /// ERET into the guest. `a`: PC (ELR_EL2), `b`: PSTATE (SPSR_EL2).
     Enter = 1,
-    /// Back by a synchronous exception. `detail`: ESR_EL2 bits 31:0. For aborts (EC 0x20, 0x24) `a`
-    /// is FAR_EL2 and `b` HPFAR_EL2; else `a` is the PC and `b` is x0.
+    /// Back by a synchronous exception. `detail`: ESR_EL2 bits 31:0. For aborts (EC 0x20, 0x24) and
+    /// watchpoints (0x34) `a` is FAR_EL2 and `b` HPFAR_EL2; else `a` is the PC and `b` is x0.
     ExitSync = 2,
     /// Back by an interrupt. `detail`: the INTID that is pending first, `a`: PC, `b`: PSTATE.
     ExitIrq = 3,

@@ -77,22 +77,26 @@ pub fn report(exit: &Exit) -> Report {
     let Record { detail, a, b, .. } = exit.record;
     let esr = Esr::new(detail.into());
     match esr.ec() {
-        Ec::DATA_ABORT_LOWER | Ec::INSTRUCTION_ABORT_LOWER => Report { esr, far: a, hpfar: b },
+        Ec::DATA_ABORT_LOWER | Ec::INSTRUCTION_ABORT_LOWER | Ec::WATCHPOINT_LOWER => {
+            Report { esr, far: a, hpfar: b }
+        }
         // FAR_EL2 is the PC.
         Ec::PC_ALIGNMENT => Report { esr, far: a, hpfar: 0 },
         _ => Report { esr, far: 0, hpfar: 0 },
     }
 }
 
-/// The address that an abort is about: the virtual one, and the IPA where the registers know it.
+/// The address that an abort or a watchpoint is about: the virtual one, and the IPA where the registers know it.
 pub fn addresses(exit: &Exit) -> Option<(u64, Option<u64>)> {
     let Report { esr, far, hpfar } = report(exit);
-    if !matches!(esr.ec(), Ec::DATA_ABORT_LOWER | Ec::INSTRUCTION_ABORT_LOWER)
-        || exit.event != Event::ExitSync
-    {
-        return None;
+    match esr.ec() {
+        _ if exit.event != Event::ExitSync => None,
+        Ec::DATA_ABORT_LOWER | Ec::INSTRUCTION_ABORT_LOWER => {
+            Some((far, Abort::new(esr).ipa(far, hpfar).map(|ipa| ipa.get())))
+        }
+        Ec::WATCHPOINT_LOWER => Some((far, None)),
+        _ => None,
     }
-    Some((far, Abort::new(esr).ipa(far, hpfar).map(|ipa| ipa.get())))
 }
 
 /// The PC of the instruction that came to EL2, or of the one that was to be next.

@@ -148,8 +148,8 @@ def memory_type(attribute):
     def cacheability(field):
         if field == 4:
             return "non-cacheable"
-        return ("write-through" if field & 8 == 0 else "write-back") + \
-            (" transient" if field & 4 == 0 else "")
+        return ("write-through" if field & 4 == 0 else "write-back") + \
+            (" transient" if field & 8 == 0 else "")
     outer, inner = cacheability(attribute >> 4), cacheability(attribute & 15)
     return "Normal " + (outer if outer == inner else "inner %s, outer %s" % (inner, outer))
 

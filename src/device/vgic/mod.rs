@@ -40,6 +40,7 @@ mod cpu;
 mod flow;
 pub mod lr;
 mod registers;
+mod report;
 mod sgi;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ mod hardware;
 mod model;
 mod property;
 mod registers;
+mod report;
 mod routing;
 mod spill;
 mod steps;

@@ -10,6 +10,9 @@
 //! screen: its bytes are passed on as they are, and everybody else's lines wait, or are lost, until
 //! it ends.
 //!
+//! The operator's monitor is one more party with a line of its own, and has the keyboard when it is in
+//! the foreground. What it says is never lost: it waits for room.
+//!
 //! What goes out waits in a bounded [`Ring`] until the UART takes it. When that is full,
 //! whole lines are lost, counted, and told of.
 
@@ -33,9 +36,14 @@ use screen::Screen;
 pub const COMMAND: u8 = 0x1d;
 
 /// The keys behind it.
-const HELP: &[u8] = b"INFO: console: Ctrl-] and: a digit moves the keyboard, p pauses or resumes \
-    its VM, s starts it when it is off, r begins or ends its raw view, ? lists keys and VMs, Ctrl-] \
-    sends one";
+const HELP: &[u8] = b"INFO: console: Ctrl-] and: a digit moves the keyboard, m moves it to the \
+    monitor, p pauses or resumes its VM, s starts it when it is off, r begins or ends its raw view, \
+    ? lists keys and VMs, Ctrl-] sends one";
+
+/// What stands before the monitor's lines. No VM may have this name.
+const MONITOR: &str = "monitor";
+/// Room for a line of the monitor's and what it brings along: the row is taken away and put back.
+const LINE_ROOM: usize = 2 << 10;
 
 /// What became of a byte from the keyboard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,9 +69,11 @@ pub enum Order {
 
 /// The VMs' lines.
 struct Lines {
-    /// By VM number; refused VMs have none.
+    /// By VM number; refused VMs have none. The monitor's is behind them.
     all: Vec<Option<Line>>,
     foreground: usize,
+    /// The monitor's number.
+    monitor: Option<usize>,
     batch: bool,
 }
 
@@ -94,7 +104,7 @@ impl<const N: usize> Mux<N> {
     /// No VM yet, and a terminal.
     pub const EMPTY: Self = Self {
         screen: Screen::EMPTY,
-        lines: Lines { all: Vec::new(), foreground: 0, batch: false },
+        lines: Lines { all: Vec::new(), foreground: 0, monitor: None, batch: false },
         command: false,
     };
 
@@ -117,7 +127,26 @@ impl<const N: usize> Mux<N> {
         }
     }
 
-    /// The numbers that VMs may have.
+    /// All VMs are there: adds the monitor, and returns the number by which keys and
+    /// [`say`](Self::say) go to it.
+    pub fn add_monitor(&mut self) -> usize {
+        let number = self.lines.all.len();
+        self.add_vm(number, MONITOR);
+        self.lines.monitor = Some(number);
+        number
+    }
+
+    /// What the monitor says next: at most a line, or a part of one. False, with nothing done, while
+    /// there is no room for it.
+    pub fn say(&mut self, text: &[u8]) -> bool {
+        let Some(monitor) = self.lines.monitor.filter(|_| self.screen.has_room(LINE_ROOM)) else {
+            return false;
+        };
+        text.iter().for_each(|byte| self.byte(monitor, *byte));
+        true
+    }
+
+    /// The numbers that VMs and the monitor may have.
     pub fn vms(&self) -> Range<usize> {
         0..self.lines.all.len()
     }
@@ -161,7 +190,9 @@ impl<const N: usize> Mux<N> {
     /// The VM is off, or starts anew: what it left without a line end is shown.
     pub fn flush(&mut self, vm: usize) {
         let shown = vm == self.lines.foreground && self.screen.is_live();
-        if self.lines.get(vm).is_some_and(|line| shown || !line.text().is_empty()) {
+        // The monitor has a prompt in its line, always.
+        let is_vm = self.lines.monitor != Some(vm);
+        if self.lines.get(vm).is_some_and(|line| shown || is_vm && !line.text().is_empty()) {
             self.end_line(vm);
         }
         if vm == self.lines.foreground {
@@ -193,17 +224,19 @@ impl<const N: usize> Mux<N> {
     /// The key behind Ctrl-], with the keyboard at `vm`. Any of them ends the raw view.
     fn command(&mut self, vm: usize, key: u8) -> Input {
         let was_raw = self.end_raw();
-        match key {
-            b'0'..=b'9' => return self.switch(key),
-            b'p' if self.lines.get(vm).is_some() => {
-                return Input::Order(vm, Order::PauseOrResume);
-            }
-            b's' if self.lines.get(vm).is_some() => return Input::Order(vm, Order::Start),
+        let is_vm = self.lines.monitor != Some(vm) && self.lines.get(vm).is_some();
+        let monitor = self.lines.monitor;
+        match (key, monitor) {
+            (b'0'..=b'9', _) => return self.switch(usize::from(key & 0xf), key),
+            (b'm', Some(monitor)) => return self.switch(monitor, key),
+            (b'p', _) if is_vm => return Input::Order(vm, Order::PauseOrResume),
+            (b's', _) if is_vm => return Input::Order(vm, Order::Start),
             // In batch there is no terminal to give away.
-            b'r' if !was_raw && !self.lines.batch => self.begin_raw(vm),
-            b'?' => {
+            (b'r', _) if is_vm && !was_raw && !self.lines.batch => self.begin_raw(vm),
+            (b'?', _) => {
                 self.own_line(&[HELP]);
-                (0..10).for_each(|vm| self.list(vm));
+                let vms = (0..10).filter(|vm| Some(*vm) != monitor);
+                vms.chain(monitor).for_each(|party| self.list(party));
             }
             _ => {}
         }
@@ -228,28 +261,33 @@ impl<const N: usize> Mux<N> {
         raw
     }
 
-    fn switch(&mut self, digit: u8) -> Input {
-        let vm = usize::from(digit & 0xf);
-        if self.lines.get(vm).is_none() {
-            self.own_line(&[b"WARN: console: no VM ", &[digit]]);
+    /// Moves the keyboard to `party`, for which `key` was pressed.
+    fn switch(&mut self, party: usize, key: u8) -> Input {
+        let is_meant = key == b'm' || self.lines.monitor != Some(party);
+        if self.lines.get(party).is_none() || !is_meant {
+            self.own_line(&[b"WARN: console: no VM ", &[key]]);
             return Input::None;
         }
-        if vm != self.lines.foreground {
+        if party != self.lines.foreground {
             // The other's prompt goes, and is back when that VM is.
             self.screen.show(None);
-            self.lines.foreground = vm;
+            self.lines.foreground = party;
         }
-        self.list(vm);
+        self.list(party);
         Input::Switched
     }
 
-    /// Says which VM has number `vm`, 0 to 9, if one has.
-    fn list(&mut self, vm: usize) {
-        let Some(line) = self.lines.get(vm) else { return };
-        let is_foreground = vm == self.lines.foreground;
+    /// Says which VM has number `party`, 0 to 9, if one has, or that it is the monitor.
+    fn list(&mut self, party: usize) {
+        let Some(line) = self.lines.get(party) else { return };
+        let is_foreground = party == self.lines.foreground;
         let keyboard: &[u8] = if is_foreground { b" has the keyboard" } else { b"" };
-        let digit = [b'0'.wrapping_add(vm as u8)];
-        let text: [&[u8]; 5] = [b"INFO: console: VM ", &digit, b" ", line.name(), keyboard];
+        let digit = [b'0'.wrapping_add(party as u8)];
+        let parts: [&[u8]; 3] = match self.lines.monitor == Some(party) {
+            true => [b"the ", b"", b""],
+            false => [b"VM ", &digit, b" "],
+        };
+        let text = [b"INFO: console: ", parts[0], parts[1], parts[2], line.name(), keyboard];
         self.screen.line(OWN, &text, self.lines.partial());
     }
 

@@ -25,10 +25,14 @@ impl<const N: usize> Ring<N> {
     /// An empty one.
     pub const EMPTY: Self = Self { bytes: [0; N], head: 0, committed: 0, tail: 0, torn: false };
 
+    /// How many more bytes there is room for.
+    pub const fn room(&self) -> usize {
+        N.wrapping_sub(self.tail.wrapping_sub(self.head))
+    }
+
     /// Adds `bytes` to the transaction.
     pub fn put(&mut self, bytes: &[u8]) {
-        let room = N.wrapping_sub(self.tail.wrapping_sub(self.head));
-        if self.torn || bytes.len() > room {
+        if self.torn || bytes.len() > self.room() {
             self.torn = true;
             return;
         }

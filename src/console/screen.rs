@@ -208,6 +208,11 @@ impl<const N: usize> Screen<N> {
         matches!(self.row, Row::Raw | Row::Over)
     }
 
+    /// Whether `bytes` can go out now, and are neither held nor lost.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        !self.is_held() && self.out.room() >= bytes
+    }
+
     /// Whether the row has a line in it, up to its last byte.
     pub fn is_live(&self) -> bool {
         self.row == Row::Live

@@ -1,3 +1,4 @@
+mod monitor;
 mod random;
 mod raw;
 mod terminal;

@@ -35,8 +35,8 @@ const MEMORY_UNIT_MIB: u32 = 2;
 /// The unit of the number of SPIs, that of GICD_TYPER.ITLinesNumber.
 const SPI_UNIT: u32 = 32;
 const MIB: u64 = 1 << 20;
-/// What stands before the hypervisor's own lines on the console.
-const OWN_NAME: &str = "mezzanine";
+/// What stands before the hypervisor's own lines on the console, and before its monitor's.
+const OWN_NAMES: [&str; 2] = ["mezzanine", "monitor"];
 
 /// One VM, as described.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -300,10 +300,11 @@ impl<'a> Reader<'_, 'a> {
 /// The name goes before each of the VM's lines, and before `.bootargs=` on the command line.
 fn check_name(vm: &VmConfig<'_>) -> Result<(), Fault> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b",._+-".contains(&byte);
-    if vm.name.len() <= MAX_NAME && vm.name.bytes().all(plain) && vm.name != OWN_NAME {
+    let own = OWN_NAMES.contains(&vm.name);
+    if vm.name.len() <= MAX_NAME && vm.name.bytes().all(plain) && !own {
         return Ok(());
     }
-    let wanted = "at most 31 of letters, digits and ,._+-, and not mezzanine";
+    let wanted = "at most 31 of letters, digits and ,._+-, and not mezzanine or monitor";
     Err(vm.fault("name", format_args!("{} bytes", vm.name.len()), wanted))
 }
 

@@ -159,12 +159,13 @@ fn names_are_checked() {
         assert_eq!(found[0], "beta");
         found[1].clone()
     };
-    let wanted = "wanted at most 31 of letters, digits and ,._+-, and not mezzanine";
+    let wanted = "wanted at most 31 of letters, digits and ,._+-, and not mezzanine or monitor";
     let long = "x".repeat(31);
     assert_eq!(name(&long), long);
     assert_eq!(name("linux-6.1_rt"), "linux-6.1_rt");
     assert_eq!(name("vm@0"), format!("/vm@0: name: found 4 bytes, {wanted}"));
     assert_eq!(name("mezzanine"), format!("/mezzanine: name: found 9 bytes, {wanted}"));
+    assert_eq!(name("monitor"), format!("/monitor: name: found 7 bytes, {wanted}"));
 }
 
 #[test]

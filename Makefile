@@ -10,6 +10,7 @@ export CPU        # CPU model (cortex-a72)
 export QEMU       # the emulator (qemu-system-aarch64)
 export QEMU_ARGS  # appended to QEMU's command line
 export APPEND     # appended to the hypervisor's own command line
+export MON        # commands for the operator's monitor, as 'vm list; stat'
 export VM         # a VM description, .dts or .dtb, in place of the built-in demo
 export PROFILE    # release, or dev
 export TIMEOUT    # seconds until a run is ended with status 124

@@ -15,6 +15,7 @@ pub mod device;
 pub mod el2;
 pub mod exit;
 pub mod memory;
+pub mod monitor;
 pub mod platform;
 pub mod sched;
 pub mod trace;

@@ -17,6 +17,7 @@ mod bare {
     use mezzanine::el2::{features, lrs, mmu, smp, traps};
     use mezzanine::exit::{interrupt, run};
     use mezzanine::memory::Pa;
+    use mezzanine::monitor;
     use mezzanine::platform::boot::{self, must};
     use mezzanine::platform::cmdline::CommandLine;
     use mezzanine::platform::{console, gic, timer};
@@ -57,6 +58,8 @@ mod bare {
         let frames = boot::frames(&machine, &claimed, heap);
         let random = boot::entropy(&machine).map(Trng::new);
         vm::start_all(blob, frames, pcpus, &command_line, random);
+        monitor::init(command_line.monitor);
+        vm::one_less();
         smp::open_gate();
         mmu::on_stack(stack, run::pcpu_main)
     }

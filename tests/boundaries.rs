@@ -13,10 +13,10 @@ const FILE_LINES: usize = 500;
 
 /// Lines of code that the hypervisor may have: without comments, blank lines and `tests.rs`. The
 /// aim is 10,000 or so: what makes it grow says why in its commit.
-const CODE_LINES: usize = 12_634;
+const CODE_LINES: usize = 13_900;
 
 /// Rooms and files with no trace of a real CPU: they compile and are tested on the host.
-const PURE: [&str; 21] = [
+const PURE: [&str; 25] = [
     "src/console",
     "src/device",
     "src/exit/decode",
@@ -27,6 +27,10 @@ const PURE: [&str; 21] = [
     "src/memory/frames",
     "src/memory/stage2",
     "src/memory/walk",
+    "src/monitor/answer",
+    "src/monitor/command",
+    "src/monitor/prompt",
+    "src/monitor/words",
     "src/platform/cmdline",
     "src/platform/cpu",
     "src/platform/fdt",
@@ -41,8 +45,15 @@ const PURE: [&str; 21] = [
 ];
 
 /// Which rooms a room may name. `main.rs` may name all of them; the launcher is not a room.
-const ARROWS: [(&str, &[&str]); 9] = [
-    ("exit", &["console", "device", "el2", "memory", "platform", "sched", "trace", "vm"]),
+const ARROWS: [(&str, &[&str]); 10] = [
+    (
+        "monitor",
+        &["console", "device", "el2", "exit", "memory", "platform", "sched", "trace", "vm"],
+    ),
+    (
+        "exit",
+        &["console", "device", "el2", "memory", "monitor", "platform", "sched", "trace", "vm"],
+    ),
     ("vm", &["console", "device", "el2", "memory", "platform", "sched", "trace"]),
     ("sched", &["memory"]),
     ("device", &["memory"]),
@@ -289,7 +300,7 @@ fn the_device_tree_crate_is_behind_one_module() {
 #[test]
 fn nothing_a_guest_reaches_panics_by_name() {
     let src = sources("src");
-    let rooms = ["exit", "device", "sched", "vm", "memory", "console"];
+    let rooms = ["exit", "device", "sched", "vm", "memory", "console", "monitor"];
     let reachable = src.iter().filter(|source| !source.is_test() && rooms.contains(&source.room()));
     let found = reachable.flat_map(|source| PANICS.iter().flat_map(|word| source.find(word)));
     none("a panic in a room that guests reach", found);

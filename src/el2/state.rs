@@ -40,6 +40,11 @@ macro_rules! state {
                     $($register.set($field);)*
                 )*
             }
+
+            /// The values by their registers' names.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$($((stringify!($register), self.$field),)*)*].into_iter()
+            }
         }
     )*};
 }

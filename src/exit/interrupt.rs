@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::guest::{Guest, Next};
 use crate::el2::percpu;
+use crate::monitor;
 use crate::platform::machine::Machine;
 use crate::platform::{console, gic, timer};
 use crate::sched::Reason;
@@ -96,10 +97,11 @@ fn maintenance(guest: &mut Guest) {
     guest.notify(effects);
 }
 
-/// The terminal takes more, or keys were pressed: the VMs that they are for have to hear of it.
+/// The terminal takes more, or keys were pressed: the VMs that they are for have to hear of it, or the
+/// monitor.
 #[inline(never)]
 fn uart() {
-    let tell = |vm| vm::by_id(vm).into_iter().for_each(Vm::take_keys);
+    let tell = |vm| vm::by_id(vm).map_or_else(monitor::take_keys, Vm::take_keys);
     console::interrupt(tell, |vm, order| vm::by_id(vm).into_iter().for_each(|vm| vm.obey(order)));
 }
 

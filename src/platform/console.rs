@@ -61,6 +61,19 @@ pub fn add_vm(id: usize, name: &str) {
     CONSOLE.lock().mux.add_vm(id, name);
 }
 
+/// All VMs are announced: announces the monitor. Returns the number by which [`next_key`] knows it.
+pub fn add_monitor() -> usize {
+    CONSOLE.lock().mux.add_monitor()
+}
+
+/// Shows what the monitor says next, at most a line; false while there is no room.
+pub fn say(text: &[u8]) -> bool {
+    let mut console = CONSOLE.lock();
+    let said = console.mux.say(text);
+    console.send();
+    said
+}
+
 /// All VMs are announced, and interrupts are about to be taken: from here on nobody waits for the
 /// UART. `batch` says that no person looks on.
 pub fn begin(batch: bool) {
@@ -93,7 +106,7 @@ pub fn vm_byte(id: usize, byte: u8) {
     show(|mux| mux.byte(id, byte));
 }
 
-/// The UART's interrupt. Calls `tell` with each VM for which keys wait, and `order` with one of which
+/// The UART's interrupt. Calls `tell` with each VM, or the monitor, for which keys wait, and `order` with one of which
 /// the operator wants something.
 pub fn interrupt(tell: impl Fn(usize), order: impl Fn(usize, Order)) {
     let Some(uart) = UART.get() else { return };
@@ -117,7 +130,7 @@ pub fn keys_wait(id: usize) -> bool {
     KEYS_FOR.load(Ordering::Relaxed) == id
 }
 
-/// The next key for VM `id`. To be called with its UART's lock held, while that has room.
+/// The next key for VM `id`, or for the monitor. To be called with its UART's lock held, while that has room.
 pub fn next_key(id: usize) -> Option<u8> {
     let mut console = CONSOLE.lock();
     if console.keys_of != id {

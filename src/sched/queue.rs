@@ -421,6 +421,11 @@ impl RunQueue {
         self.entity(id).map(|entity| entity.account)
     }
 
+    /// The pCPU that `id` ran on last, and those that it may run on, as a mask.
+    pub fn allowed(&self, id: EntityId) -> Result<(u8, u8), SchedError> {
+        self.entity(id).map(|entity| (entity.last, entity.allowed))
+    }
+
     /// The mask of `pcpu`, if there is such a one.
     pub(super) fn bit(&self, pcpu: usize) -> Result<u8, SchedError> {
         if pcpu >= self.count {

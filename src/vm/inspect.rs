@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 use aarch64_cpu::registers::VTCR_EL2;
 use tock_registers::interfaces::Readable;
 
+use super::description::VmConfig;
 use super::life::Life;
 use super::{State, Vcpu, Vm, schedule};
 use crate::el2::cache;
@@ -23,6 +24,11 @@ impl From<&El1> for Stage1 {
 }
 
 impl Vm {
+    /// What it was made of.
+    pub fn config(&self) -> &VmConfig<'static> {
+        &self.config
+    }
+
     /// Where it is in its life.
     pub fn life(&self) -> Life {
         *self.life.lock()

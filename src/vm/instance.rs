@@ -87,7 +87,7 @@ pub struct Vm {
     pub(super) config: VmConfig<'static>,
 }
 
-/// VMs that have been started and aren't off; and boot, while it starts them.
+/// VMs that have been started and aren't off; boot, while it starts them; and the monitor's script.
 static LIVE: AtomicUsize = AtomicUsize::new(1);
 /// A VM was refused, or stopped for a fault.
 static FAILED: AtomicBool = AtomicBool::new(false);
@@ -115,6 +115,11 @@ pub fn note_failure() {
 /// The machine stays on when the last VM is off.
 pub fn stay() {
     STAY.store(true, Ordering::Relaxed);
+}
+
+/// The machine stays on until [`one_less`]: for a VM, or for what the operator has asked for.
+pub fn one_more() {
+    LIVE.fetch_add(1, Ordering::AcqRel);
 }
 
 /// A VM is off, or boot has started all: turns the machine off if no VM is left.
@@ -218,7 +223,7 @@ impl Vm {
     pub fn start(&'static self, tell: impl FnOnce()) -> Result<(), InvalidTransition> {
         self.step(Life::start)?;
         tell();
-        LIVE.fetch_add(1, Ordering::AcqRel);
+        one_more();
         *self.preparation.lock() = Preparation::Take;
         self.call_job();
         Ok(())

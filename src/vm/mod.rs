@@ -26,7 +26,7 @@ cfg_if! {
         mod vcpu;
         pub mod watch;
 
-        pub use instance::{Vm, all, by_id, note_failure, one_less, stay};
+        pub use instance::{Vm, all, by_id, note_failure, one_less, one_more, stay};
         pub use start::{Blob, start_all};
         pub use vcpu::{State, Vcpu};
     }

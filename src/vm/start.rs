@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use log::{error, info, warn};
 
 use super::description::{self, Limits, VmConfig};
-use super::{Vm, memory, note_failure, one_less, stay, watch};
+use super::{Vm, memory, note_failure, stay, watch};
 use crate::device::trng::Trng;
 use crate::el2::features::ipa_bits;
 use crate::memory::BLOCK_SIZE;
@@ -43,8 +43,7 @@ pub fn start_all(
     let mut configs = match description::read(blob, &limits, |name| words.bootargs(name)) {
         Ok(configs) => configs,
         Err(fault) => {
-            refuse(&fault);
-            return one_less();
+            return refuse(&fault);
         }
     };
     if words.batch {
@@ -84,7 +83,6 @@ pub fn start_all(
         }
     }
     console::begin(words.batch);
-    one_less();
 }
 
 /// Nobody is at the keyboard. What the command line says is not replaced, nor what a tree of the

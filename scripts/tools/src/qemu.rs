@@ -47,7 +47,7 @@ impl Machine {
         }
     }
 
-    /// The same, with what `SMP`, `MEM`, `CPU`, `APPEND` and `QEMU_ARGS` say.
+    /// The same, with what `SMP`, `MEM`, `CPU`, `APPEND`, `MON` and `QEMU_ARGS` say.
     pub fn from_env(kernel: impl Into<PathBuf>) -> Result<Self> {
         let mut machine = Machine::new(kernel);
         if let Some(smp) = var("SMP") {
@@ -62,6 +62,9 @@ impl Machine {
             machine.cpu = cpu;
         }
         machine.append = var("APPEND").into_iter().collect();
+        if let Some(commands) = var("MON") {
+            machine.append.push(monitor(&commands)?);
+        }
         machine.extra = words(&var("QEMU_ARGS").unwrap_or_default());
         Ok(machine)
     }
@@ -99,6 +102,16 @@ impl Machine {
         command.args(&self.extra);
         command
     }
+}
+
+/// The word of the hypervisor's command line that has its monitor do these commands.
+fn monitor(commands: &str) -> Result<String> {
+    if commands.contains('"') {
+        return Err(Error::Usage(format!(
+            "MON={commands}: commands without double quotes were wanted"
+        )));
+    }
+    Ok(format!("monitor=\"{commands}\""))
 }
 
 /// The emulator: `QEMU`, or the one on the path.
@@ -144,6 +157,12 @@ mod tests {
         assert_eq!(words("  -d int  -D 'a b'"), ["-d", "int", "-D", "a b"]);
         assert_eq!(words("x\"y z\"w ''"), ["xy zw", ""]);
         assert!(words("   ").is_empty());
+    }
+
+    #[test]
+    fn commands_for_the_monitor_are_one_word() {
+        assert_eq!(monitor("vm list; stat").ok().as_deref(), Some("monitor=\"vm list; stat\""));
+        assert!(monitor("say \"x\"").is_err());
     }
 
     #[test]

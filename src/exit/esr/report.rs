@@ -9,7 +9,8 @@ const KEYS: [&str; 4] = ["instruction key A", "instruction key B", "data key A",
 
 /// The three registers of an exception, to be printed as one line:
 /// `EC 0x24 data abort from a lower EL: write of 4 bytes from w5 at IPA 0x9000000, translation
-/// fault level 1`. Total: each value of the registers has a line.
+/// fault level 1`. Total: each value of the registers has a line. The alternate form, `{:#}`, is for a
+/// syndrome that stands alone: it leaves the addresses out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Report {
     /// ESR_ELx.
@@ -42,6 +43,7 @@ impl fmt::Display for Report {
             Ec::SME => write!(f, ": SMTC {}", self.field(2, 0)),
             Ec::INSTRUCTION_ABORT_LOWER | Ec::INSTRUCTION_ABORT_SAME => self.abort(f, "fetch"),
             Ec::DATA_ABORT_LOWER | Ec::DATA_ABORT_SAME => self.abort(f, direction),
+            Ec::PC_ALIGNMENT if f.alternate() => Ok(()),
             Ec::PC_ALIGNMENT => write!(f, ": PC {far:#x}"),
             // TFV: whether the flags say which exceptions there were.
             Ec::FP32 | Ec::FP64 if self.field(23, 23) == 0 => f.write_str(": flags not valid"),
@@ -52,7 +54,8 @@ impl fmt::Display for Report {
                 f.write_str(": stepped a load-exclusive")
             }
             Ec::WATCHPOINT_LOWER | Ec::WATCHPOINT_SAME => {
-                write!(f, ": {direction} at VA {far:#x}")
+                write!(f, ": {direction}")?;
+                if f.alternate() { Ok(()) } else { write!(f, " at VA {far:#x}") }
             }
             Ec::UNKNOWN | Ec::ILLEGAL_STATE | Ec::SP_ALIGNMENT | Ec::FP_ACCESS | Ec::SVE => Ok(()),
             Ec::PAUTH | Ec::CP14_LDC | Ec::SMC32 | Ec::VECTOR_CATCH32 => Ok(()),
@@ -147,6 +150,7 @@ impl Report {
         }
         let lower = matches!(self.esr.ec(), Ec::DATA_ABORT_LOWER | Ec::INSTRUCTION_ABORT_LOWER);
         match abort.ipa(self.far, self.hpfar) {
+            _ if f.alternate() => {}
             Some(ipa) if lower => write!(f, " at IPA {ipa}")?,
             _ if abort.far_not_valid() => f.write_str(" at an unknown address")?,
             _ => write!(f, " at VA {:#x}", self.far)?,

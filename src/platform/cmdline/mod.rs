@@ -1,6 +1,7 @@
 //! The hypervisor's own command line, from `/chosen/bootargs`.
 //!
-//! Words are separated by blanks. `NAME.bootargs="…"` may have blanks within double quotes.
+//! Words are separated by blanks. `NAME.bootargs="…"` and `monitor="…"` may have blanks within double
+//! quotes.
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,9 @@ pub struct CommandLine<'a> {
     pub log: Option<LevelFilter>,
     /// `trace` or `trace=RECORDS`: the trace is on from the start, with room for so many a pCPU.
     pub trace: Option<u32>,
+    /// `monitor="COMMANDS"`: what the operator's monitor is to do once the VMs have been started,
+    /// command by command, separated by `;`.
+    pub monitor: &'a str,
     line: &'a str,
 }
 
@@ -36,7 +40,8 @@ pub struct WordError<'a> {
 impl<'a> CommandLine<'a> {
     /// Reads a command line. Words that are wrong change nothing; [`Self::errors`] names them.
     pub fn new(line: &'a str) -> Self {
-        let mut this = Self { batch: false, stay: false, log: None, trace: None, line };
+        let mut this =
+            Self { batch: false, stay: false, log: None, trace: None, monitor: "", line };
         for word in words(line) {
             let _ = this.take(word);
         }
@@ -61,6 +66,7 @@ impl<'a> CommandLine<'a> {
                 let level = level.parse().map_err(|_| WordError { found: word, wanted: LEVELS })?;
                 self.log = Some(level);
             }
+            Some(("monitor", commands)) => self.monitor = unquoted(word, commands)?,
             _ => drop(replacement(word)?),
         }
         Ok(())
@@ -100,13 +106,18 @@ fn words(mut line: &str) -> impl Iterator<Item = &str> {
 
 /// Name and value of `NAME.bootargs=value`.
 fn replacement(word: &str) -> Result<(&str, &str), WordError<'_>> {
-    const WORDS: &str = "batch, stay, log=LEVEL, trace or NAME.bootargs=...";
+    const WORDS: &str = "batch, stay, log=LEVEL, trace, monitor=\"...\" or NAME.bootargs=...";
     let wrong = |wanted| WordError { found: word, wanted };
     let (key, value) = word.split_once('=').ok_or(wrong(WORDS))?;
     let vm = key.strip_suffix(".bootargs").filter(|vm| !vm.is_empty()).ok_or(wrong(WORDS))?;
-    let value = match value.strip_prefix('"') {
-        Some(open) => open.strip_suffix('"').ok_or(wrong("a closing quote"))?,
-        None => value,
-    };
-    Ok((vm, value))
+    Ok((vm, unquoted(word, value)?))
+}
+
+/// The value of `word`, without the quotes around it, if it has some.
+fn unquoted<'a>(word: &'a str, value: &'a str) -> Result<&'a str, WordError<'a>> {
+    let missing = WordError { found: word, wanted: "a closing quote" };
+    match value.strip_prefix('"') {
+        Some(open) => open.strip_suffix('"').ok_or(missing),
+        None => Ok(value),
+    }
 }

@@ -39,6 +39,19 @@ fn quotes_keep_blanks_together() {
 }
 
 #[test]
+fn commands_for_the_monitor_are_one_word() {
+    assert_eq!(CommandLine::new("batch").monitor, "");
+    let line = CommandLine::new("batch monitor=\"vm list; stat -w\" stay");
+    assert_eq!(line.monitor, "vm list; stat -w");
+    assert!(line.stay && line.errors().count() == 0);
+    assert_eq!(CommandLine::new("monitor=stat").monitor, "stat");
+    assert_eq!(
+        errors("monitor=\"vm list"),
+        ["command line: found \"monitor=\\\"vm list\", wanted a closing quote"]
+    );
+}
+
+#[test]
 fn the_last_replacement_holds_and_names_may_have_dots() {
     let line = CommandLine::new("a.bootargs=1 a.bootargs=2 x.y.bootargs=3");
     assert_eq!(line.bootargs("a"), Some("2"));
@@ -49,7 +62,7 @@ fn the_last_replacement_holds_and_names_may_have_dots() {
 #[test]
 fn wrong_words_are_named_and_the_others_hold() {
     let found = errors("batch=1 satay log=loud .bootargs=x alpha.memory=3 stay");
-    let word = "batch, stay, log=LEVEL, trace or NAME.bootargs=...";
+    let word = "batch, stay, log=LEVEL, trace, monitor=\"...\" or NAME.bootargs=...";
     assert_eq!(
         found,
         [

@@ -100,10 +100,12 @@ impl Session {
         self.output.clear();
         self.sent = 0;
         match &mut self.task {
-            Some(task) => match task.step(typed, &mut self.output) {
+            Some(task) => match task.step(&mut self.output) {
                 Next::More => {}
-                Next::Wait(until) => return Reason::Block { deadline: Some(until) },
-                Next::Done => {
+                Next::Wait(until) if !(task.ends_by_key() && typed().is_some()) => {
+                    return Reason::Block { deadline: Some(until) };
+                }
+                Next::Wait(_) | Next::Done => {
                     self.task = None;
                     self.prompt.done();
                 }

@@ -17,7 +17,7 @@ use crate::vm::{self, Vcpu, Vm, schedule};
 pub enum Next {
     /// In another slice.
     More,
-    /// In another slice, when the counter has this value or a key is pressed.
+    /// In another slice, when the counter has this value.
     Wait(u64),
     /// Not: it is done.
     Done,
@@ -61,10 +61,10 @@ impl Task {
         Self { command, at: 0, until: 0, rounds: 0, samples: Vec::new(), backtrace: None }
     }
 
-    /// Does a slice of it. While it waits, `key` is asked for one that was pressed.
-    pub fn step(&mut self, key: impl FnOnce() -> Option<u8>, out: &mut String) -> Next {
+    /// Does a slice of it.
+    pub fn step(&mut self, out: &mut String) -> Next {
         if timer::now() < self.until {
-            return if key().is_some() { Next::Done } else { Next::Wait(self.until) };
+            return Next::Wait(self.until);
         }
         let (at, hertz) = (self.at, timer::frequency());
         self.at += 1;
@@ -97,6 +97,12 @@ impl Task {
             register => ask::control(register, out),
         }
         Next::Done
+    }
+
+    /// Whether a key ends it while it waits. One that waits for a moment only leaves the next command,
+    /// which may be typed already, alone.
+    pub fn ends_by_key(&self) -> bool {
+        self.command.name != "vcpu list"
     }
 
     fn wait(&mut self, ticks: u64) -> Next {

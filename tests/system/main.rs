@@ -20,6 +20,7 @@ mod gic;
 mod harness;
 mod hostile;
 mod machines;
+mod monitor;
 mod paused;
 mod probes;
 mod real;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         sharing::tests(),
         shares::tests(),
         machines::tests(),
+        monitor::tests(),
         paused::tests(),
         cpu::tests(),
         calls::tests(),

@@ -17,6 +17,12 @@ pub fn milliseconds(ticks: u64, hertz: u64) -> String {
     format!("{}.{:03} ms", us / 1000, us % 1000)
 }
 
+/// The same for short ones.
+pub fn microseconds(ticks: u64, hertz: u64) -> String {
+    let ns = u128::from(ticks) * 1_000_000_000 / u128::from(hertz.max(1));
+    format!("{}.{:03} us", ns / 1000, ns % 1000)
+}
+
 /// A walk of stage 2 for `ipa`. `is_memory`: the VM has memory there.
 pub fn stage2(out: &mut String, regime: &Regime, walk: &Walk, ipa: u64, is_memory: bool) {
     for step in &walk.steps {

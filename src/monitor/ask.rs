@@ -15,8 +15,10 @@ use super::words;
 use crate::el2::{percpu, traps};
 use crate::memory::Ipa;
 use crate::memory::walk::{End, Stage1};
+use crate::platform::cmdline::{TRACE_RECORDS, is_trace_size};
+use crate::trace;
 use crate::vm::life::{InvalidTransition, Life, Why};
-use crate::vm::{self, State, Vcpu, Vm, by_id, schedule};
+use crate::vm::{self, State, Vcpu, Vm, by_id, schedule, watch};
 
 /// Bytes of memory that are shown in a slice.
 const CHUNK: usize = 256;
@@ -235,4 +237,31 @@ pub fn interrupts(command: &Command, part: usize, out: &mut String) -> bool {
         let _ = writeln!(out, ": virtual timer {}, CNTV_CVAL_EL0 {cval}", words::timer(ctl));
     }
     false
+}
+
+/// `trace on` and `trace off`.
+pub fn trace(command: &Command, out: &mut String) {
+    let records = command.numbers.first().map_or(Some(TRACE_RECORDS), |n| u32::try_from(*n).ok());
+    match (command.name, records.filter(|records| is_trace_size(*records))) {
+        ("trace off", _) => watch::stop_trace(),
+        (_, None) => error(out, &"wanted a number of records, a power of two from 64 to 1048576"),
+        (_, Some(records)) => {
+            watch::start_trace(records).err().iter().for_each(|why| error(out, why));
+        }
+    }
+}
+
+/// `trace dump`, piece by piece: the lines that `make trace` reads. What is all zero is left out.
+pub fn dump(piece: usize, out: &mut String) -> bool {
+    match trace::chunk(piece) {
+        None if piece == 0 => error(out, &"no trace: `trace on` begins one"),
+        None => out.push_str(&format!("trace end {}\n", 64 * piece)),
+        Some((_, words)) if words.iter().all(|word| *word == 0) => {}
+        Some((offset, words)) => {
+            let _ = write!(out, "trace {offset:#x} ");
+            words.iter().for_each(|word| out.push_str(&format!("{:016x}", word.swap_bytes())));
+            out.push('\n');
+        }
+    }
+    trace::chunk(piece).is_some()
 }

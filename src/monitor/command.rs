@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use log::LevelFilter;
 
 /// Each command: the words that name it, those that come with it, and what it is for.
-const COMMANDS: [(&str, &str, &str); 27] = [
+const COMMANDS: [(&str, &str, &str); 30] = [
     ("vm list", "", "VMs: where each is in its life, vCPUs, VMID, root of stage 2, memory"),
     ("vm show", "VM", "one VM: what it is made of, and its share of the machine"),
     ("vm create", "VM", "begin the first life of a VM that is described as no-autostart"),
@@ -32,6 +32,9 @@ const COMMANDS: [(&str, &str, &str); 27] = [
     ("mdcr", "", "MDCR_EL2, traps of debug and of performance monitors"),
     ("cnthctl", "", "CNTHCTL_EL2, traps of the physical counter and timer"),
     ("gic", "VM.N", "a vCPU's interrupts by the vGIC's books: list registers, pending, active"),
+    ("trace on", "[RECORDS]", "begin to record crossings of EL2, so many a pCPU (32768)"),
+    ("trace off", "", "end it; what was recorded stays"),
+    ("trace dump", "", "print it, for `make trace` to read"),
     ("log", "LEVEL", "what is worth a line: off, error, warn, info, debug or trace"),
     ("wait", "SECONDS", "do nothing for so long, or until a key is pressed"),
     ("help", "[COMMAND]", "this list, or what one command is for"),

@@ -5,13 +5,13 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use super::answer::{Backtrace, milliseconds};
+use super::answer::{Backtrace, microseconds, milliseconds};
 use super::command::{self, Command};
 use super::{ask, words};
 use crate::platform::timer;
 use crate::sched::State;
 use crate::vm::exits::{Exits, KINDS};
-use crate::vm::{self, Vcpu, Vm, schedule};
+use crate::vm::{self, Vcpu, Vm, schedule, watch};
 
 /// How a command goes on.
 pub enum Next {
@@ -82,6 +82,8 @@ impl Task {
             "vcpu bt" => {
                 return Next::from(ask::backtrace(&self.command, &mut self.backtrace, out));
             }
+            "trace on" | "trace off" => ask::trace(&self.command, out),
+            "trace dump" => return Next::from(ask::dump(at, out)),
             "mem" => return Next::from(ask::memory(&self.command, at, out)),
             "gic" => return Next::from(ask::interrupts(&self.command, at, out)),
             "wait" if at == 0 => return self.wait(hertz.saturating_mul(first)),
@@ -105,6 +107,10 @@ impl Task {
         self.command.name != "vcpu list"
     }
 
+    fn is_watch(&self) -> bool {
+        self.command.name == "stat -w"
+    }
+
     fn wait(&mut self, ticks: u64) -> Next {
         self.until = timer::now().saturating_add(ticks);
         Next::Wait(self.until)
@@ -116,6 +122,9 @@ impl Task {
         let at = self.at.wrapping_sub(1);
         let is_list = self.command.name == "vcpu list";
         let is_shown = self.rounds > 0 || rounds == 0;
+        if at == 0 && self.rounds == 0 && self.is_watch() {
+            watch::time_exits(true);
+        }
         if at == 0 && is_shown {
             let _ = write!(out, "{:<5} {:<10} ", "vCPU", "name");
             if is_list { out.push_str(VCPU_HEAD) } else { exits_head(out) }
@@ -135,9 +144,25 @@ impl Task {
         if is_shown {
             let name = format!("{}.{}", vm.id, vcpu.index);
             let _ = write!(out, "{name:<5} {:<10} ", vm.name);
-            if is_list { vcpu_line(out, vcpu, &now, counts) } else { exits_line(out, counts) }
+            if is_list {
+                vcpu_line(out, vcpu, &now, counts)
+            } else {
+                exits_line(out, counts)
+            }
+            if self.is_watch() {
+                times_lines(out, vcpu);
+            }
         }
         Next::More
+    }
+}
+
+impl Drop for Task {
+    /// However it ends.
+    fn drop(&mut self) {
+        if self.is_watch() {
+            watch::time_exits(false);
+        }
     }
 }
 
@@ -201,4 +226,19 @@ fn exits_line(out: &mut String, counts: Option<Counts>) {
         let _ = write!(out, " {count:>width$}", width = kind.len().max(9));
     }
     out.push('\n');
+}
+
+/// What `stat -w` knows beside: how long exits of each kind took since it began.
+fn times_lines(out: &mut String, vcpu: &Vcpu) {
+    let Some(times) = vcpu.times() else { return };
+    let time = |ticks| microseconds(ticks, timer::frequency());
+    for ((kind, _), times) in Exits::default().kinds().iter().zip(&times.kinds) {
+        let span = times.span();
+        if span.count > 0 {
+            let (least, mean) = (time(span.least), time(span.mean()));
+            let (p99, most) = (time(span.p99), time(span.most));
+            let _ = write!(out, "      {kind:<10} {:>8} at EL2: min {least}, ", span.count);
+            let _ = writeln!(out, "mean {mean}, p99 {p99}, max {most}");
+        }
+    }
 }

@@ -5,7 +5,10 @@ use std::fs;
 
 use crate::harness::{Case, Config, Failure, Outcome, Talk, Test, Verdict, Vm};
 use hostile::chaos::MEMORY_MIB;
-use mezzanine_tools::root;
+use mezzanine_tools::{
+    root,
+    trace::{file::Trace, log},
+};
 
 /// What moves the keyboard, before a digit or `m`.
 const ESCAPE: &str = "\u{1d}";
@@ -22,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("monitor/lives", lives).smp(&[1, 2]),
         Test::new("monitor/pins", pins).smp(&[2]),
         Test::new("monitor/rates", rates).smp(&[1, 2]),
+        Test::new("monitor/trace", trace).smp(&[1, 2]),
         Test::new("monitor/wrong", wrong).smp(&[1, 2]),
         Test::new("monitor/nothing-lost", nothing_lost).smp(&[1, 2]),
         Test::new("monitor/hostile", hostile).smp(&[1, 2]),
@@ -370,6 +374,32 @@ fn rates(config: Config) -> Verdict {
         return Err(operator.0.so_far().failure(row));
     }
     operator.end(&["n"])?;
+    Ok(())
+}
+
+/// The trace begins, ends and is printed; what `make trace` reads of it is whole, and of this machine.
+fn trace(config: Config) -> Verdict {
+    let case = Case::new(config).vm(Vm::new("n").kernel("paused").bootargs("wfi"));
+    let mut operator = Operator::start(case, &["[n] TICK n=2 "])?;
+    operator.ask("trace dump", "error: no trace: `trace on` begins one")?;
+    operator.ask("trace on 100", "error: wanted a number of records, a power of two from 64")?;
+    operator.ask("trace on 1024", "INFO: trace: 1024 records a pCPU at 0x")?;
+    operator.0.expect("[n] TICK ")?;
+    operator.0.expect("[n] TICK ")?;
+    operator.ask("trace off", "mz> ")?;
+    operator.ask("trace dump", "trace end ")?;
+    operator.ask("trace on 512", "while the rings have room for 1024 and are kept")?;
+    // The times that exits took, while somebody looks.
+    operator.ask("stat -w 1", "0.0   n ")?;
+    operator.0.expect("devices")?;
+    operator.0.expect(" at EL2: min ")?;
+    let outcome = operator.end(&["n"])?;
+    let dumped = log::bytes(&outcome.raw).map_err(|fault| outcome.failure(fault.to_string()))?;
+    let read = Trace::parse(&dumped).map_err(|fault| outcome.failure(fault.to_string()))?;
+    let used = dumped.chunks(32).filter(|record| record.iter().any(|byte| *byte != 0)).count();
+    if read.vm(0) != Some("n") || used < 100 {
+        return Err(outcome.failure(format!("VM 0 is {:?}, {used} records", read.vm(0))));
+    }
     Ok(())
 }
 

@@ -150,5 +150,6 @@ fn memory_is_shown_as_numbers_and_characters() {
     ];
     assert_eq!(out.lines().collect::<Vec<_>>(), wanted);
     assert_eq!(milliseconds(62_500_000, 62_500_000), "1000.000 ms");
+    assert_eq!(microseconds(3, 62_500_000), "0.048 us");
     assert_eq!(milliseconds(u64::MAX, 0), "18446744073709551615000.000 ms");
 }

@@ -12,6 +12,11 @@ use thiserror::Error;
 /// Records of the trace that a pCPU has room for, where nobody says how many.
 pub const TRACE_RECORDS: u32 = 32 << 10;
 
+/// Whether a pCPU's part of the trace can have room for so many records.
+pub const fn is_trace_size(records: u32) -> bool {
+    records.is_power_of_two() && records >= 64 && records <= 1 << 20
+}
+
 /// What the command line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandLine<'a> {
@@ -57,9 +62,7 @@ impl<'a> CommandLine<'a> {
             None if word == "stay" => self.stay = true,
             None if word == "trace" => self.trace = Some(TRACE_RECORDS),
             Some(("trace", records)) => {
-                let records = records.parse().ok().filter(|records: &u32| {
-                    records.is_power_of_two() && (64..=1 << 20).contains(records)
-                });
+                let records = records.parse().ok().filter(|records| is_trace_size(*records));
                 self.trace = Some(records.ok_or(WordError { found: word, wanted: RECORDS })?);
             }
             Some(("log", level)) => {

@@ -1,9 +1,9 @@
 //! A trace as the monitor's `trace dump` prints it on the console, taken from a log of that.
 //!
 //! ```text
-//! [mezzanine] INFO: trace 0x<offset> <64 bytes in 128 hex digits>
+//! [monitor] trace 0x<offset> <64 bytes in 128 hex digits>
 //! …
-//! [mezzanine] INFO: trace end <bytes in all>
+//! [monitor] trace end <bytes in all>
 //! ```
 //!
 //! What is all zero is left out.
@@ -12,7 +12,7 @@ use crate::session::shown;
 use std::fmt;
 
 /// How each of the lines begins. (A guest's lines have the guest's name before them.)
-const START: &str = "[mezzanine] INFO: trace ";
+const START: &str = "[monitor] trace ";
 /// Bytes in a line.
 const CHUNK: usize = 64;
 /// No trace is larger; a log that says so is damaged.
@@ -70,7 +70,7 @@ pub fn bytes(log: &str) -> Result<Vec<u8>, Fault> {
     last.ok_or_else(|| Fault {
         line: log.lines().count(),
         found: if bytes.is_empty() { "no trace".into() } else { "a trace without an end".into() },
-        wanted: "the lines of `trace dump`, up to `[mezzanine] INFO: trace end BYTES`",
+        wanted: "the lines of `trace dump`, up to `[monitor] trace end BYTES`",
     })
 }
 
@@ -105,21 +105,21 @@ mod tests {
     fn what_is_damaged_is_named_with_its_line() {
         let fault = |log: &str| bytes(log).unwrap_err().to_string();
         assert_eq!(
-            fault("x\n[mezzanine] INFO: trace 0x0 12\n"),
+            fault("x\n[monitor] trace 0x0 12\n"),
             "line 2: `0x0 12`; wanted: 128 hex digits behind the offset"
         );
         assert_eq!(
-            fault("[mezzanine] INFO: trace 0x5 12\n"),
+            fault("[monitor] trace 0x5 12\n"),
             "line 1: `0x5 12`; wanted: an offset that is a multiple of 64"
         );
         assert_eq!(
-            fault("[mezzanine] INFO: trace end many\n"),
+            fault("[monitor] trace end many\n"),
             "line 1: `end many`; wanted: a number of bytes behind `trace end`"
         );
         assert!(
             fault("hello\n").starts_with("line 1: no trace; wanted: the lines of `trace dump`")
         );
-        let chunk = format!("[mezzanine] INFO: trace 0x40 {}\n", "ab".repeat(64));
+        let chunk = format!("[monitor] trace 0x40 {}\n", "ab".repeat(64));
         assert!(fault(&chunk).starts_with("line 1: a trace without an end"));
     }
 }

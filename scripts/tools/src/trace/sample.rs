@@ -191,9 +191,9 @@ impl Sample {
                 continue;
             }
             let hex: String = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
-            text += &format!("[mezzanine] INFO: trace {:#x} {hex}\r\n", number * 64);
+            text += &format!("[monitor] trace {:#x} {hex}\r\n", number * 64);
         }
-        text + &format!("[mezzanine] INFO: trace end {}\r\n", bytes.len())
+        text + &format!("[monitor] trace end {}\r\n", bytes.len())
     }
 }
 

@@ -152,6 +152,7 @@ impl<const N: usize> Mux<N> {
     }
 
     /// A byte that a VM sent. In the middle of a line it costs some ten instructions.
+    #[inline(always)]
     pub fn byte(&mut self, vm: usize, byte: u8) {
         let live = vm == self.lines.foreground && !self.lines.batch;
         let Some(line) = self.lines.get_mut(vm) else { return };

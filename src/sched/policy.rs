@@ -248,15 +248,24 @@ impl RunQueue {
     /// The index of the class of `mask`.
     pub(super) fn class_for(&mut self, mask: u8) -> usize {
         self.classes.iter().position(|class| class.mask == mask).unwrap_or_else(|| {
-            let ready = Tournament::new(self.entities.slots.len().next_power_of_two());
+            let ready = Tournament::new(self.room());
             self.classes.push(Class { mask, ready });
             self.classes.len() - 1
         })
     }
 
+    /// Slots that a tree has: as many as there are, for the first ones' ways up are the shorter the
+    /// fewer follow; above some dozens, not a new tree for each.
+    fn room(&self) -> usize {
+        match self.entities.slots.len() {
+            slots @ ..64 => slots.max(1),
+            slots => slots.next_multiple_of(64),
+        }
+    }
+
     /// Makes each tree large enough for all slots.
     pub(super) fn fit_trees(&mut self) {
-        let capacity = self.entities.slots.len().next_power_of_two();
+        let capacity = self.room();
         for class in &mut self.classes {
             class.ready.grow(capacity);
         }

@@ -23,8 +23,9 @@ const fn entry(slot: u16, key: u64) -> Entry {
 /// A winner tree over slots `0..capacity`; the smallest key wins.
 ///
 /// `pairs[i]` holds the two children of node `i`, counted from 1 at the root as in a heap; the
-/// leaf of slot `s` is node `capacity + s`. Kept in pairs, the two contenders of a match are found
-/// by one bounds check.
+/// leaf of slot `s` is node `capacity + s`. Any capacity will do: each node's way up ends at node 1,
+/// and the first slots have the shortest. Kept in pairs, the two contenders of a match are found by
+/// one bounds check.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tournament {
     winner: Entry,
@@ -32,7 +33,7 @@ pub(super) struct Tournament {
 }
 
 impl Tournament {
-    /// An empty tree for `capacity` slots, a power of two.
+    /// An empty tree for `capacity` slots, at least one.
     pub fn new(capacity: usize) -> Self {
         Self { winner: ABSENT, pairs: vec![[ABSENT; 2]; capacity] }
     }
@@ -42,14 +43,15 @@ impl Tournament {
         self.pairs.len()
     }
 
-    /// Makes room for `capacity` slots, a power of two; never shrinks.
+    /// Makes room for `capacity` slots; never shrinks.
     pub fn grow(&mut self, capacity: usize) {
         if capacity <= self.capacity() {
             return;
         }
         let mut grown = Self::new(capacity);
-        let leaves = self.pairs.iter().skip(self.capacity() / 2).flatten();
-        // A tree for one slot has no match: its winner is its leaf.
+        // Children from node `self.capacity()` on are the leaves. A tree for one slot has no match:
+        // its winner is its leaf.
+        let leaves = self.pairs.iter().flatten().skip(self.capacity());
         for leaf in leaves.chain([&self.winner]).filter(|leaf| **leaf != ABSENT) {
             grown.replay(*leaf as u16, *leaf);
         }

@@ -15,6 +15,21 @@ fn a_tree_of_one_slot_is_leaf_and_root() {
 }
 
 #[test]
+fn any_number_of_slots_makes_a_tree() {
+    for capacity in 1..=40 {
+        for slot in 0..capacity as u16 {
+            let mut tree = Tournament::new(capacity);
+            tree.set(slot, 7);
+            assert_eq!(tree.first(), Some((slot, 7)), "of {capacity}");
+            tree.grow(capacity + 1);
+            assert_eq!(tree.first(), Some((slot, 7)), "of {capacity} and one more");
+            tree.clear(slot);
+            assert_eq!(tree.first(), None, "of {capacity}, emptied");
+        }
+    }
+}
+
+#[test]
 fn equal_keys_go_to_the_lower_slot() {
     let mut tree = Tournament::new(4);
     for slot in [3, 1, 2] {
@@ -46,12 +61,14 @@ proptest! {
         steps in prop::collection::vec((0u16..16, prop::option::of(0u64..40)), 1..60),
         base in prop::sample::select(std::vec![0u64, u64::MAX - 41]),
         grow_at in 0usize..60,
+        capacity in 16usize..34,
+        more in 1usize..31,
     ) {
-        let mut tree = Tournament::new(16);
+        let mut tree = Tournament::new(capacity);
         let mut plain: Vec<Option<u64>> = std::vec![None; 64];
         for (step, (slot, key)) in steps.into_iter().enumerate() {
             if step == grow_at {
-                tree.grow(64);
+                tree.grow(capacity + more);
             }
             let key = key.map(|key| base.wrapping_add(key));
             match key {

@@ -210,7 +210,12 @@ impl log::Log for Logger {
     }
 
     /// What is to be formatted is, line by line, before the lock is taken: it may be anything.
+    ///
+    /// Crates of others talk to their developers, not to an operator.
     fn log(&self, record: &log::Record<'_>) {
+        if !record.target().starts_with("mezzanine") {
+            return;
+        }
         let level = record.level().as_str();
         let mut lines = Record::new(level, |line| show(|mux| mux.own_line(&[line])));
         let _ = fmt::write(&mut lines, *record.args());

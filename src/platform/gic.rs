@@ -205,6 +205,12 @@ pub fn enable_spi(intid: u32) {
     distributor.write(GICD_ISENABLER + u64::from(intid / 32) * 4, 1 << (intid % 32));
 }
 
+/// Disables SPI `intid`: while its device isn't served, it would interrupt again and again.
+pub fn disable_spi(intid: u32) {
+    let Some(Gic { distributor, .. }) = GIC.get() else { return };
+    distributor.write(GICD_ICENABLER + u64::from(intid / 32) * 4, 1 << (intid % 32));
+}
+
 /// Acknowledges the most important pending interrupt, if there is one.
 #[inline(always)]
 pub fn acknowledge() -> Option<u32> {

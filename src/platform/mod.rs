@@ -17,5 +17,6 @@ cfg_if! {
         pub mod power;
         pub mod psci;
         pub mod timer;
+        pub mod virtio;
     }
 }

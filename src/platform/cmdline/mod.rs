@@ -24,6 +24,8 @@ pub struct CommandLine<'a> {
     pub batch: bool,
     /// `stay`: the machine stays on when the last VM is off.
     pub stay: bool,
+    /// `gdb`: guests may be debugged, over a virtio console.
+    pub gdb: bool,
     /// `log=LEVEL`: what is worth a line.
     pub log: Option<LevelFilter>,
     /// `trace` or `trace=RECORDS`: the trace is on from the start, with room for so many a pCPU.
@@ -45,8 +47,15 @@ pub struct WordError<'a> {
 impl<'a> CommandLine<'a> {
     /// Reads a command line. Words that are wrong change nothing; [`Self::errors`] names them.
     pub fn new(line: &'a str) -> Self {
-        let mut this =
-            Self { batch: false, stay: false, log: None, trace: None, monitor: "", line };
+        let mut this = Self {
+            batch: false,
+            stay: false,
+            gdb: false,
+            log: None,
+            trace: None,
+            monitor: "",
+            line,
+        };
         for word in words(line) {
             let _ = this.take(word);
         }
@@ -60,6 +69,7 @@ impl<'a> CommandLine<'a> {
         match word.split_once('=') {
             None if word == "batch" => self.batch = true,
             None if word == "stay" => self.stay = true,
+            None if word == "gdb" => self.gdb = true,
             None if word == "trace" => self.trace = Some(TRACE_RECORDS),
             Some(("trace", records)) => {
                 let records = records.parse().ok().filter(|records| is_trace_size(*records));
@@ -109,7 +119,7 @@ fn words(mut line: &str) -> impl Iterator<Item = &str> {
 
 /// Name and value of `NAME.bootargs=value`.
 fn replacement(word: &str) -> Result<(&str, &str), WordError<'_>> {
-    const WORDS: &str = "batch, stay, log=LEVEL, trace, monitor=\"...\" or NAME.bootargs=...";
+    const WORDS: &str = "batch, stay, gdb, log=LEVEL, trace, monitor=\"...\" or NAME.bootargs=...";
     let wrong = |wanted| WordError { found: word, wanted };
     let (key, value) = word.split_once('=').ok_or(wrong(WORDS))?;
     let vm = key.strip_suffix(".bootargs").filter(|vm| !vm.is_empty()).ok_or(wrong(WORDS))?;

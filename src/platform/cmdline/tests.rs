@@ -62,7 +62,7 @@ fn the_last_replacement_holds_and_names_may_have_dots() {
 #[test]
 fn wrong_words_are_named_and_the_others_hold() {
     let found = errors("batch=1 satay log=loud .bootargs=x alpha.memory=3 stay");
-    let word = "batch, stay, log=LEVEL, trace, monitor=\"...\" or NAME.bootargs=...";
+    let word = "batch, stay, gdb, log=LEVEL, trace, monitor=\"...\" or NAME.bootargs=...";
     assert_eq!(
         found,
         [

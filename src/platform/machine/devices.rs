@@ -38,6 +38,15 @@ pub struct Uart {
     pub intid: u32,
 }
 
+/// A virtio transport by MMIO; what device is behind it, if any, its registers say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Virtio {
+    /// Its registers.
+    pub registers: Region,
+    /// Its INTID.
+    pub intid: u32,
+}
+
 /// The instruction by which firmware is called (Arm DEN0022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PsciMethod {
@@ -113,6 +122,15 @@ impl<'a> Machine<'a> {
             return Err(node.odd("status", STATUS));
         }
         Ok(Uart { registers: registers(node, 0)?, intid: interrupt(node, 0, 3, "one interrupt")? })
+    }
+
+    /// The virtio transports. None has to be there, so one that is odd is left out.
+    pub fn virtio(&self) -> impl Iterator<Item = Virtio> {
+        let is_one = |node: &Node<'_>| node.is_compatible("virtio,mmio") && node.is_enabled();
+        self.tree.nodes().filter(is_one).filter_map(|node| {
+            let intid = interrupt(node, 0, 3, "one interrupt").ok()?;
+            Some(Virtio { registers: registers(node, 0).ok()?, intid })
+        })
     }
 
     /// How PSCI 0.2 or later is called: the way to power off a machine that is not fit to run.

@@ -14,7 +14,7 @@ mod ram;
 #[cfg(test)]
 mod tests;
 
-pub use devices::{Gic, PsciMethod, TimerInterrupts, Uart};
+pub use devices::{Gic, PsciMethod, TimerInterrupts, Uart, Virtio};
 pub use ram::Region;
 
 use arrayvec::ArrayVec;
@@ -30,8 +30,10 @@ pub const MAX_RAM: usize = 16;
 pub const MAX_RESERVED: usize = 32;
 
 /// The machine.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Machine<'a> {
+    /// All of it.
+    tree: Fdt<'a>,
     /// RAM as the tree gives it, in its order.
     pub ram: ArrayVec<Region, MAX_RAM>,
     /// RAM that must be left alone: `/memreserve/` and `/reserved-memory`.
@@ -70,6 +72,7 @@ impl<'a> Machine<'a> {
             cpus_left_out,
             timer: devices::timer(tree, interrupt_cells)?,
             gic,
+            tree: *tree,
             console: Self::console(tree, chosen)?,
             psci: Self::psci(tree)?,
             initrd: initrd(chosen, &ram)?,

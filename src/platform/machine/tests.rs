@@ -380,3 +380,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn virtio_transports_are_all_that_are_enabled_and_whole() {
+    let transport =
+        |tree: Tree, at: u32, spi: u32| {
+            let node = format!("/virtio_mmio@{at:x}");
+            tree.text(&node, "compatible", "virtio,mmio")
+                .cells(&node, "reg", &[0, at, 0, 0x200])
+                .cells(&node, "interrupts", &[0, spi, 1])
+        };
+    let mut tree = virt();
+    for index in 0..40 {
+        tree = transport(tree, 0xa00_0000 + index * 0x200, 16 + index);
+    }
+    // One for somebody else, and one that nobody can drive.
+    tree = tree.text("/virtio_mmio@a000000", "status", "disabled");
+    tree = tree.cells("/virtio_mmio@a000200", "interrupts", &[0]);
+    with(&tree.blob(), |machine| {
+        assert_eq!(machine.virtio().count(), 38);
+        let first = machine.virtio().next().unwrap();
+        assert_eq!(first.registers, Region { base: Pa::new(0xa00_0400), size: 0x200 });
+        assert_eq!(first.intid, 32 + 18);
+    });
+    with(&virt().blob(), |machine| assert_eq!(machine.virtio().count(), 0));
+}

@@ -17,6 +17,7 @@ export TIMEOUT    # seconds until a run is ended with status 124
 export SEED       # of the random guests (1)
 export N          # how many of them (1000)
 export FROM       # the number of the first (0)
+export GDB        # `make run`: if not empty, gdb may attach to guests (at GDB_PORT)
 export OP         # `make bench`: the one operation whose cost is shown by function
 export ALL        # `make bench`, if not empty: Linux and the picture (docs/scaling.svg), too
 export EL         # 1 or 2: where `make run-bare` enters the guest

@@ -10,6 +10,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod console;
+pub mod debug;
 pub mod device;
 #[cfg(target_os = "none")]
 pub mod el2;

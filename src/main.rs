@@ -12,6 +12,7 @@ fn main() {
 #[cfg(target_os = "none")]
 mod bare {
     use log::{error, info};
+    use mezzanine::debug;
     use mezzanine::device::trng::Trng;
     use mezzanine::el2::percpu::{self, PerCpu};
     use mezzanine::el2::{features, lrs, mmu, smp, traps};
@@ -20,6 +21,7 @@ mod bare {
     use mezzanine::monitor;
     use mezzanine::platform::boot::{self, must};
     use mezzanine::platform::cmdline::CommandLine;
+    use mezzanine::platform::virtio::Console;
     use mezzanine::platform::{console, gic, timer};
     use mezzanine::vm::{self, schedule};
 
@@ -57,6 +59,15 @@ mod bare {
         let blob = boot::description(&machine).unwrap_or(&DEMO.0);
         let frames = boot::frames(&machine, &claimed, heap);
         let random = boot::entropy(&machine).map(Trng::new);
+        if command_line.gdb {
+            match Console::find(&machine) {
+                Some(console) => {
+                    interrupt::init_virtio(console.intid);
+                    must("the gdb stub", debug::start(console));
+                }
+                None => error!("command line: gdb: no virtio console in the device tree"),
+            }
+        }
         vm::start_all(blob, frames, pcpus, &command_line, random);
         monitor::init(command_line.monitor);
         vm::one_less();

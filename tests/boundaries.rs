@@ -13,11 +13,15 @@ const FILE_LINES: usize = 500;
 
 /// Lines of code that the hypervisor may have: without comments, blank lines and `tests.rs`. The
 /// aim is 10,000 or so: what makes it grow says why in its commit.
-const CODE_LINES: usize = 14_100;
+const CODE_LINES: usize = 15_046;
 
 /// Rooms and files with no trace of a real CPU: they compile and are tested on the host.
-const PURE: [&str; 25] = [
+const PURE: [&str; 29] = [
     "src/console",
+    "src/debug/registers",
+    "src/debug/session",
+    "src/debug/slots",
+    "src/debug/target",
     "src/device",
     "src/exit/decode",
     "src/exit/esr",
@@ -45,15 +49,19 @@ const PURE: [&str; 25] = [
 ];
 
 /// Which rooms a room may name. `main.rs` may name all of them; the launcher is not a room.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     (
         "monitor",
         &["console", "device", "el2", "exit", "memory", "platform", "sched", "trace", "vm"],
     ),
     (
         "exit",
-        &["console", "device", "el2", "memory", "monitor", "platform", "sched", "trace", "vm"],
+        &[
+            "console", "debug", "device", "el2", "memory", "monitor", "platform", "sched", "trace",
+            "vm",
+        ],
     ),
+    ("debug", &["el2", "memory", "platform", "sched", "vm"]),
     ("vm", &["console", "device", "el2", "memory", "platform", "sched", "trace"]),
     ("sched", &["memory"]),
     ("device", &["memory"]),
@@ -64,10 +72,14 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("el2", &["memory", "platform"]),
 ];
 
-/// Plain types of the upper rooms that the lower ones may name all the same: what a syndrome says,
-/// the registers of a vCPU as the world switch lays them down, and those of its virtual interface.
-const SHARED: [&str; 3] =
-    ["crate::exit::esr::", "crate::vm::Frame", "crate::device::vgic::CpuInterface"];
+/// Plain types of the upper rooms that the lower ones may name all the same: what a syndrome and
+/// PSTATE say, the registers of a vCPU as the world switch lays them down, and those of its virtual interface.
+const SHARED: [&str; 4] = [
+    "crate::exit::esr::",
+    "crate::exit::pstate",
+    "crate::vm::Frame",
+    "crate::device::vgic::CpuInterface",
+];
 
 /// Ways to stop the hypervisor that no guest and no operator may reach.
 const PANICS: [&str; 6] =

@@ -40,7 +40,9 @@ pub const MAX_PCPUS: usize = 8;
 /// A stack of 2^k bytes is the *upper* half of a slot of 2^(k+1) bytes, so bit k of a good stack
 /// pointer that has something pushed is 1, and 0 as soon as it runs into the guard below: one
 /// `tbz` tells (vectors.rs).
-pub const STACK_SHIFT: u32 = 15;
+///
+/// Without optimisation the parser of gdb's packets alone, a crate's, has a frame of 36 KiB.
+pub const STACK_SHIFT: u32 = if cfg!(debug_assertions) { 16 } else { 15 };
 /// Bytes of a pCPU's stack.
 pub const STACK_SIZE: u64 = 1 << STACK_SHIFT;
 /// Bytes of a pCPU's emergency stack.

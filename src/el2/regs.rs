@@ -43,6 +43,8 @@ registers! {
     ICH_ELRSR_EL2 = "S3_4_C12_C11_5";
     /// What the guest reads from MIDR_EL1.
     VPIDR_EL2 = "vpidr_el2";
+    /// OS lock. Bit 0 sets OSLSR_EL1.OSLK.
+    OSLAR_EL1 = "S2_0_C1_C0_4";
     /// Hypervisor physical timer, comparator.
     CNTHP_CVAL_EL2 = "cnthp_cval_el2";
     /// System register trap to EL2.

@@ -10,7 +10,7 @@ use tock_registers::interfaces::{Readable, Writeable};
 
 use super::cache;
 use super::features::{has_vmid16, ipa_bits, pa_range};
-use super::regs::{HCRX_EL2, HSTR_EL2, MPAM2_EL2, PMCR_EL0, VPIDR_EL2};
+use super::regs::{HCRX_EL2, HSTR_EL2, MPAM2_EL2, OSLAR_EL1, PMCR_EL0, VPIDR_EL2};
 use crate::memory::stage2;
 use crate::platform::cpu::Cpu;
 use crate::platform::cpu::register::{MMFR0, MMFR1, PFR0, PFR1};
@@ -121,7 +121,7 @@ pub const MDCR_FIELDS: &[Field] = &[
     (5, 1,    "TPMCR", "PMCR_EL0"),
     (6, 1,    "TPM", "all performance monitors: none is offered"),
     (7, 0,    "HPME", "nor are EL2's own counters on"),
-    (8, 0,    "TDE", "a guest's debug exceptions are the guest's"),
+    (8, 0,    "TDE", "a guest's debug exceptions are the guest's, unless a debugger has it"),
     (9, 1,    "TDA", "debug registers are kept per vCPU, and in the hardware only when in use"),
     (10, 1,   "TDOSA", "OS lock registers"),
     (11, 1,   "TDRA", "debug ROM address"),
@@ -150,6 +150,9 @@ pub const VTCR_FIELDS: &[Field] = &[
     (32, 0,      "DS", "no 52-bit addresses"),
 ];
 
+/// MDCR_EL2.TDE, set for the vCPUs of a VM that the operator debugs.
+pub const MDCR_TDE: u64 = 1 << 8;
+
 /// HSTR_EL2 (D24.2.63): CP15 accesses by primary register, of AArch32 EL0. None: what matters is
 /// trapped by the controls above, the rest is EL0's by architecture.
 const HSTR: u64 = 0;
@@ -177,6 +180,8 @@ pub fn init(cpu: &Cpu) {
     let has_pmu = !matches!(ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::PMUVer), 0 | 0xf);
     let counters = if has_pmu { PMCR_EL0.get() >> 11 & 0x1f } else { 0 };
     MDCR_EL2.set(MDCR | counters);
+    // Out of reset OSLK keeps debug exceptions away (D2.2); a guest's own OS lock is in memory.
+    OSLAR_EL1.set(0);
     HSTR_EL2.set(HSTR);
     CNTHCTL_EL2.set(CNTHCTL);
     // What newer CPUs have beside these holds anything out of reset. A 0 enables nothing for EL1

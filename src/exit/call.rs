@@ -57,7 +57,7 @@ fn act(guest: &mut Guest, outcome: Outcome) -> Next {
                 // SAFETY: of all callers `cpu_on` has chosen this one, by Off → OnPending under
                 // the lock; and a vCPU is Off only after its pCPU has put it away.
                 unsafe {
-                    vcpu.reset(entry, context);
+                    vcpu.reset(entry, context, guest.vm.debug_owner());
                     // It starts with the caller's endianness (DEN0022 6.4).
                     vcpu.state().context.el1.sctlr |= SCTLR_EL1.get() & SCTLR_EE;
                 }

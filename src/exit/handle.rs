@@ -7,6 +7,9 @@ use super::esr::{Ec, Esr};
 use super::guest::{Guest, Next};
 use super::inject::Exception;
 use super::{Exit, abort, call, fault, interrupt, pstate, sysreg, wait};
+use crate::debug;
+use crate::el2::debug::Owner;
+use crate::sched::Reason;
 
 /// Handles one exit. gdb's first breakpoint: `docs/exceptions.md` follows each class from here.
 #[inline(never)]
@@ -84,15 +87,23 @@ fn other(guest: &mut Guest, esr: Esr) -> Next {
         | Ec::SP_ALIGNMENT
         | Ec::FP64
         | Ec::FP32
-        | Ec::BRK
         | Ec::BKPT32
-        | Ec::BREAKPOINT_LOWER
-        | Ec::STEP_LOWER
-        | Ec::WATCHPOINT_LOWER
         | Ec::PAC_FAIL
         | Ec::BRANCH_TARGET => guest.inject(Exception::reflect(esr, FAR_EL2.get())),
+        Ec::BRK | Ec::BREAKPOINT_LOWER | Ec::STEP_LOWER | Ec::WATCHPOINT_LOWER => debug(guest, esr),
         _ => fault::stop(guest, esr, "no such exit is known"),
     }
+}
+
+/// A debug exception. It comes here while the operator's debugger has the VM (MDCR_EL2.TDE): if it is
+/// the debugger's, the VM pauses with the vCPU where it is. A BRK of its own the guest takes itself.
+fn debug(guest: &mut Guest, esr: Esr) -> Next {
+    let (ec, pc, far) = (esr.ec(), guest.state.frame.pc, FAR_EL2.get());
+    let is_debugged = guest.state.context.debug.owner() != Owner::Guest;
+    if is_debugged && debug::stops(guest.vm, guest.vcpu, ec, pc, far) {
+        return guest.leave(Reason::Preempted);
+    }
+    guest.inject(Exception::reflect(esr, far))
 }
 
 /// A trapped instruction that the guest was never offered. AArch32 ones may be conditional: one

@@ -4,6 +4,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::guest::{Guest, Next};
+use crate::debug;
 use crate::el2::percpu;
 use crate::monitor;
 use crate::platform::machine::Machine;
@@ -19,6 +20,7 @@ struct Intids {
     hypervisor_timer: AtomicU32,
     maintenance: AtomicU32,
     uart: AtomicU32,
+    virtio: AtomicU32,
 }
 
 static INTIDS: Intids = Intids {
@@ -26,6 +28,7 @@ static INTIDS: Intids = Intids {
     hypervisor_timer: AtomicU32::new(0),
     maintenance: AtomicU32::new(0),
     uart: AtomicU32::new(0),
+    virtio: AtomicU32::new(0),
 };
 
 /// Learns the numbers; returns the PPIs that every pCPU enables, EL2's own timer first.
@@ -36,6 +39,11 @@ pub fn init(machine: &Machine<'_>) -> [u32; 3] {
     INTIDS.maintenance.store(gic.maintenance, Ordering::Relaxed);
     INTIDS.uart.store(machine.console.intid, Ordering::Relaxed);
     [timer.hypervisor, timer.virt, gic.maintenance]
+}
+
+/// Learns the number of the debugger's console, where there is one.
+pub fn init_virtio(intid: u32) {
+    INTIDS.virtio.store(intid, Ordering::Relaxed);
 }
 
 /// Takes the interrupt that is pending, if one is; says whether the guest, if there is one, goes on.
@@ -73,6 +81,10 @@ pub fn take(guest: Option<&mut Guest>) -> Next {
         }
     } else if intid == INTIDS.uart.load(Ordering::Relaxed) {
         uart();
+    } else if intid == INTIDS.virtio.load(Ordering::Relaxed) {
+        // The service acknowledges it at the device, perhaps on another pCPU, and enables it again.
+        gic::disable_spi(intid);
+        debug::wake();
     }
     Next::Resume
 }

@@ -4,12 +4,14 @@
 use core::sync::atomic::Ordering;
 
 use aarch64_cpu::registers::VTCR_EL2;
+use log::info;
 use tock_registers::interfaces::Readable;
 
 use super::description::VmConfig;
-use super::life::Life;
+use super::life::{InvalidTransition, Life};
 use super::{State, Vcpu, Vm, schedule};
 use crate::el2::cache;
+use crate::el2::debug::Owner;
 use crate::el2::state::El1;
 use crate::memory::stage2::TableMemory;
 use crate::memory::walk::{Regime, Stage1, Walk};
@@ -32,6 +34,23 @@ impl Vm {
     /// Where it is in its life.
     pub fn life(&self) -> Life {
         *self.life.lock()
+    }
+
+    /// Lets it go on.
+    pub fn resume(&'static self) -> Result<(), InvalidTransition> {
+        self.resume_some(|_| true)
+    }
+
+    /// Whose the debug registers of its vCPUs are.
+    pub fn debug_owner(&self) -> Owner {
+        if self.debugged.load(Ordering::Relaxed) { Owner::Debugger } else { Owner::Guest }
+    }
+
+    /// Says that it was paused or resumed; not at each step that a debugger makes.
+    pub(super) fn tell_pause(&self, what: &str) {
+        if self.debug_owner() == Owner::Guest {
+            info!("{}: {what}", self.name);
+        }
     }
 
     /// Takes `vcpu` off its pCPU, looks at it, and lets it go on as it was: to the guest a moment in

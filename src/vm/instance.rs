@@ -55,6 +55,8 @@ pub struct Vm {
     /// two counters then agree, as on the board without a hypervisor, and QEMU 7.2 is safe from
     /// it (with an offset, a comparator of 2^64 - 1 makes QEMU itself loop for ever).
     pub cntvoff: AtomicU64,
+    /// The operator's debugger is attached to it. Changes while it is paused only.
+    pub debugged: AtomicBool,
     /// Its vCPUs.
     pub vcpus: Vec<Vcpu>,
     /// How many SPIs its interrupt controller has.
@@ -182,6 +184,7 @@ impl Vm {
             name: config.name.into(),
             vttbr,
             cntvoff: AtomicU64::new(0),
+            debugged: AtomicBool::new(false),
             spis: config.spis,
             vgic: Lock::new(Vgic::new(affinities, config.spis)),
             uart: Lock::new(Pl011::new()),
@@ -278,7 +281,7 @@ impl Vm {
         }
         let Some(boot) = self.vcpus.first() else { return };
         // SAFETY: no vCPU of a VM that is Preparing is on.
-        unsafe { boot.reset(self.plan.entry.get(), self.plan.tree.get()) };
+        unsafe { boot.reset(self.plan.entry.get(), self.plan.tree.get(), self.debug_owner()) };
         // Locked until it is started: a VM with none that is on would be paused at once, and who was
         // late to tell that a vCPU is off would tell it of the next life.
         let mut life = self.life.lock();
@@ -317,16 +320,17 @@ impl Vm {
         Ok(())
     }
 
-    /// Lets it go on.
-    pub fn resume(&'static self) -> Result<(), InvalidTransition> {
+    /// Lets it go on, and of its vCPUs those that `go` is true for: others wait for the next time.
+    pub fn resume_some(&'static self, go: impl Fn(&Vcpu) -> bool) -> Result<(), InvalidTransition> {
         let mut life = self.life.lock();
         let now = timer::now();
         let stood = life.resume(now)?;
         self.note_life(&life);
-        info!("{}: resumed", self.name);
+        self.tell_pause("resumed");
         self.cntvoff.fetch_add(stood, Ordering::Relaxed);
         // Who looks at a vCPU lets it go on when that is over.
-        for vcpu in self.vcpus.iter().filter(|vcpu| !vcpu.held.load(Ordering::Acquire)) {
+        let free = |vcpu: &&Vcpu| !vcpu.held.load(Ordering::Acquire) && go(vcpu);
+        for vcpu in self.vcpus.iter().filter(free) {
             schedule::tell(|queue| queue.resume(vcpu.entity, now));
         }
         Ok(())
@@ -402,7 +406,7 @@ impl Vm {
                 // What a vCPU has read of the counter, it read before now.
                 if life.paused(timer::now()).is_ok() {
                     self.note_life(&life);
-                    info!("{}: paused", self.name);
+                    self.tell_pause("paused");
                 }
                 return;
             }

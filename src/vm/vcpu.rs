@@ -7,6 +7,7 @@ use core::sync::atomic::AtomicBool;
 use spin::Once;
 
 use crate::device::timer::PhysicalTimer;
+use crate::el2::debug::Owner;
 use crate::el2::state::Context;
 use crate::el2::traps;
 use crate::sched::EntityId;
@@ -96,15 +97,16 @@ impl Vcpu {
         unsafe { &mut *self.state.get() }
     }
 
-    /// Puts it into the state out of reset, to start at `entry` with `x0`.
+    /// Puts it into the state out of reset, to start at `entry` with `x0`, its debug registers `owner`'s.
     ///
     /// # Safety
     /// As for [`Vcpu::state`].
-    pub unsafe fn reset(&self, entry: u64, x0: u64) {
+    pub unsafe fn reset(&self, entry: u64, x0: u64, owner: Owner) {
         // SAFETY: as the caller promises.
         let state = unsafe { self.state() };
         state.frame = Frame::reset(entry, x0);
         state.context = Context::reset(self.affinity.into());
+        state.context.debug.give(owner);
         state.timer = PhysicalTimer::default();
         state.hcr = if self.dedicated { traps::HCR & !traps::HCR_TWI } else { traps::HCR };
     }

@@ -2,6 +2,8 @@
 //! words that show why the guest left, and commands that understand VMs (`watch.rs`). And, by gdb's
 //! hand, what EL2 says when it fails itself.
 
+mod guest;
+mod talk;
 mod watch;
 
 use crate::harness::{Case, Config, Cpu, Failure, Outcome, Profile, Test, Verdict, Vm};
@@ -23,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         test("gdb/virtual-serror", virtual_serror).smp(&[1]),
     ];
     tests.extend(watch::tests());
+    tests.extend(guest::tests());
     tests
 }
 

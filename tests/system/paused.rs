@@ -25,14 +25,14 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// A probe that looks at its counters, with the keyboard, and a neighbour that goes on.
-fn start(config: Config, words: &str) -> Result<Talk, Failure> {
+pub fn case(config: Config, words: &str) -> Case {
     let probe = |name| Vm::new(name).kernel("paused");
     let case = Case::new(config).attended().vm(probe("p").cpus(2).bootargs(words));
-    case.vm(probe("n").bootargs("wfi")).start()
+    case.vm(probe("n").bootargs("wfi"))
 }
 
 /// Ends both.
-fn finish(mut talk: Talk) -> Result<Outcome, Failure> {
+pub fn finish(mut talk: Talk) -> Result<Outcome, Failure> {
     talk.say("q")?;
     talk.expect("INFO: p: off")?;
     talk.say("\u{1d}1q")?;
@@ -48,16 +48,25 @@ fn finish(mut talk: Talk) -> Result<Outcome, Failure> {
 }
 
 fn paused(config: Config, words: &str) -> Verdict {
-    let mut talk = start(config, words)?;
+    let talk = case(config, words).start()?;
+    stands_still(talk, |talk| talk.say(PAUSE), |talk| talk.say(PAUSE))
+}
+
+/// The probe's time stands still from when `stop` has it paused until `go` lets it go on.
+pub fn stands_still(
+    mut talk: Talk,
+    stop: impl FnOnce(&mut Talk) -> Verdict,
+    go: impl FnOnce(&mut Talk) -> Verdict,
+) -> Verdict {
     talk.expect("[p] TICK n=2 ")?;
     talk.expect("[n] TICK n=9 ")?;
-    talk.say(PAUSE)?;
+    stop(&mut talk)?;
     talk.expect("INFO: p: paused")?;
     talk.say("k")?;
     for _ in 0..12 {
         talk.expect(TICK)?;
     }
-    talk.say(PAUSE)?;
+    go(&mut talk)?;
     talk.expect("INFO: p: resumed")?;
     talk.expect("[p] KEY k")?;
     for _ in 0..3 {
@@ -101,7 +110,7 @@ fn paused(config: Config, words: &str) -> Verdict {
 
 /// Faster than its vCPUs leave, and with keys between: nothing is lost, and time never goes back.
 fn again_and_again(config: Config) -> Verdict {
-    let mut talk = start(config, "cycle")?;
+    let mut talk = case(config, "cycle").start()?;
     talk.expect("[p] TICK n=5 ")?;
     for round in 0..20 {
         talk.say(&format!("{PAUSE}{PAUSE}"))?;

@@ -77,7 +77,7 @@ fn dispatch(arguments: &[&str]) -> Result<i32> {
         }
         ["debug"] => {
             let built = build::publish(&build::hypervisor(Profile::from_env()?)?)?;
-            let port = var("GDB_PORT").unwrap_or_else(|| "1234".into());
+            let port = port();
             println!("Waiting for gdb on port {port}. In another terminal: make gdb");
             boot(built.image, &["-S", "-gdb", &format!("tcp:localhost:{port}")])
         }
@@ -111,11 +111,21 @@ fn dispatch(arguments: &[&str]) -> Result<i32> {
     }
 }
 
+/// Where gdb finds its stub.
+fn port() -> String {
+    var("GDB_PORT").unwrap_or_else(|| "1234".into())
+}
+
 /// Boots the hypervisor with the VMs that `VM` names, or with the demo that is built in.
 fn boot(image: PathBuf, extra: &[&str]) -> Result<i32> {
     let mut machine = Machine::from_env(image)?;
     machine.initrd = description()?;
     machine.extra.extend(extra.iter().map(|&word| word.into()));
+    if var("GDB").is_some() {
+        let port = port();
+        machine.debugged_by(&format!("socket,host=127.0.0.1,port={port}"));
+        println!("A guest is debugged by: gdb-multiarch -ex 'target remote localhost:{port}'");
+    }
     run::run(machine, Ending::LastLine)
 }
 

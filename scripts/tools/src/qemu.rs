@@ -69,6 +69,19 @@ impl Machine {
         Ok(machine)
     }
 
+    /// A virtio console for the hypervisor's gdb stub, on this character device of QEMU's.
+    pub fn debugged_by(&mut self, chardev: &str) {
+        self.append.push("gdb".into());
+        self.extra.extend([
+            "-device".into(),
+            "virtio-serial-device,max_ports=1".into(),
+            "-chardev".into(),
+            format!("{chardev},id=gdb,server=on,wait=off"),
+            "-device".into(),
+            "virtconsole,chardev=gdb".into(),
+        ]);
+    }
+
     /// The command, ready to be started. The console is QEMU's standard input and output.
     ///
     /// `-nic none` because QEMU otherwise adds a network card, whose option ROM is in a package

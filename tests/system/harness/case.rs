@@ -110,6 +110,12 @@ impl Case {
         self
     }
 
+    /// With a virtio console for the hypervisor's gdb stub, behind a socket of this name.
+    pub fn debugged(mut self, socket: &str) -> Self {
+        self.machine.debugged_by(&format!("socket,path={socket}"));
+        self
+    }
+
     /// Virtual time by the instruction, eight nanoseconds each: a run is the same every time.
     pub fn counting_instructions(self) -> Self {
         self.counting(3)

@@ -452,9 +452,11 @@ fn hostile(config: Config) -> Verdict {
     let case = Case::new(config).vm(Vm::new("victim").kernel("victim").bootargs("seed=7"));
     let words = "seed=1 first=0 count=1000000 workers=1";
     let chaos = Vm::new("chaos").kernel("chaos").cpus(2).memory(MEMORY_MIB).bootargs(words);
-    let mut operator = Operator::start(case.vm(chaos), &["[victim] BEAT ", "[chaos] S#1"])?;
+    let mut operator = Operator::start(case.vm(chaos), &["[victim] BEAT ", "[chaos] S#0"])?;
     for _ in 0..5 {
         for command in [
+            // On a busy host it may lose patience with a vCPU of its own, and end.
+            "vm start chaos",
             "vcpu list",
             "stat",
             "vcpu regs chaos.0",

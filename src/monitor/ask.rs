@@ -108,10 +108,12 @@ pub fn show(id: usize, out: &mut String) {
 pub fn operate(command: &Command, out: &mut String) {
     let Some(vm) = by_id(command.vm) else { return };
     let refuse =
-        |operation| move |InvalidTransition { from, .. }| InvalidTransition { from, operation };
+        |operation| move |refused: InvalidTransition| InvalidTransition { operation, ..refused };
     let done = match (command.name, vm.life()) {
         ("vm create", Life::Made) | ("vm start", _) => vm.start(|| ()),
-        ("vm create", from) => Err(InvalidTransition { from, operation: "be created" }),
+        ("vm create", from) => {
+            Err(InvalidTransition { from, operation: "be created", only: "Made" })
+        }
         ("vm stop", _) => vm.stop(Why::PowerOff),
         ("vm reset", _) => vm.stop(Why::Reset).map_err(refuse("reset")),
         ("vm pause", _) => vm.pause(),

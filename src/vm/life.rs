@@ -52,17 +52,24 @@ pub struct InvalidTransition {
     pub from: Life,
     /// What was asked of it.
     pub operation: &'static str,
+    /// The states in which that can be.
+    pub only: &'static str,
 }
 
 impl fmt::Display for InvalidTransition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a VM that is {:?} can't {}", self.from, self.operation)
+        let Self { from, operation, only } = self;
+        write!(f, "a VM that is {from:?} can't {operation}: only one that is {only}")
     }
 }
 
 impl Life {
-    fn refuse<T>(self, operation: &'static str) -> Result<T, InvalidTransition> {
-        Err(InvalidTransition { from: self, operation })
+    fn refuse<T>(
+        self,
+        operation: &'static str,
+        only: &'static str,
+    ) -> Result<T, InvalidTransition> {
+        Err(InvalidTransition { from: self, operation, only })
     }
 
     fn step(
@@ -70,9 +77,10 @@ impl Life {
         is_allowed: bool,
         to: Self,
         operation: &'static str,
+        only: &'static str,
     ) -> Result<(), InvalidTransition> {
         if !is_allowed {
-            return self.refuse(operation);
+            return self.refuse(operation, only);
         }
         *self = to;
         Ok(())
@@ -80,23 +88,28 @@ impl Life {
 
     /// Its preparation begins.
     pub fn start(&mut self) -> Result<(), InvalidTransition> {
-        self.step(matches!(self, Self::Made | Self::Off(_)), Self::Preparing, "start")
+        self.step(
+            matches!(self, Self::Made | Self::Off(_)),
+            Self::Preparing,
+            "start",
+            "Made or Off",
+        )
     }
 
     /// It is prepared: its first vCPU may run.
     pub fn ready(&mut self) -> Result<(), InvalidTransition> {
-        self.step(*self == Self::Preparing, Self::Running, "run")
+        self.step(*self == Self::Preparing, Self::Running, "run", "Preparing")
     }
 
     /// It can't be prepared.
     pub fn fail(&mut self) -> Result<(), InvalidTransition> {
-        self.step(*self == Self::Preparing, Self::Off(Why::Fault), "fail")
+        self.step(*self == Self::Preparing, Self::Off(Why::Fault), "fail", "Preparing")
     }
 
     /// It stops. Of several vCPUs that ask at once the first one's reason holds.
     pub fn stop(&mut self, why: Why) -> Result<(), InvalidTransition> {
         let is_alive = matches!(self, Self::Running | Self::Pausing | Self::Paused(_));
-        self.step(is_alive, Self::Stopping(why), "stop")
+        self.step(is_alive, Self::Stopping(why), "stop", "Running, Pausing or Paused")
     }
 
     /// Its last vCPU has left its pCPU. Returns what is next: true to prepare it again.
@@ -110,25 +123,25 @@ impl Life {
                 *self = Self::Releasing(why);
                 Ok(false)
             }
-            _ => self.refuse("have stopped"),
+            _ => self.refuse("have stopped", "Stopping"),
         }
     }
 
     /// Its memory is the machine's. Returns why it has stopped.
     pub fn released(&mut self) -> Result<Why, InvalidTransition> {
-        let Self::Releasing(why) = *self else { return self.refuse("be off") };
+        let Self::Releasing(why) = *self else { return self.refuse("be off", "Releasing") };
         *self = Self::Off(why);
         Ok(why)
     }
 
     /// It is to stand still.
     pub fn pause(&mut self) -> Result<(), InvalidTransition> {
-        self.step(*self == Self::Running, Self::Pausing, "pause")
+        self.step(*self == Self::Running, Self::Pausing, "pause", "Running")
     }
 
     /// The last vCPU of a pausing one has left its pCPU; the counter is at `now`.
     pub fn paused(&mut self, now: u64) -> Result<(), InvalidTransition> {
-        self.step(*self == Self::Pausing, Self::Paused(now), "stand still")
+        self.step(*self == Self::Pausing, Self::Paused(now), "stand still", "Pausing")
     }
 
     /// It goes on. Returns for how many ticks its time has stood still.
@@ -136,7 +149,7 @@ impl Life {
         let stood = match self {
             Self::Pausing => 0,
             Self::Paused(since) => now.saturating_sub(*since),
-            _ => return self.refuse("resume"),
+            _ => return self.refuse("resume", "Pausing or Paused"),
         };
         *self = Self::Running;
         Ok(stood)

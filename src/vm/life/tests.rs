@@ -1,3 +1,7 @@
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
 use super::{InvalidTransition, Life, Why};
 
 #[test]
@@ -25,8 +29,10 @@ fn a_reset_prepares_again() {
 fn the_first_reason_to_stop_holds() {
     let mut life = Life::Running;
     assert_eq!(life.stop(Why::Fault), Ok(()));
-    let refused = InvalidTransition { from: Life::Stopping(Why::Fault), operation: "stop" };
-    assert_eq!(life.stop(Why::Reset), Err(refused));
+    let refused = life.stop(Why::Reset).map_err(|refused| refused.to_string());
+    let line =
+        "a VM that is Stopping(Fault) can't stop: only one that is Running, Pausing or Paused";
+    assert_eq!(refused, Err(line.to_string()));
     assert_eq!(life, Life::Stopping(Why::Fault));
 }
 
@@ -87,7 +93,22 @@ fn what_is_not_allowed_changes_nothing() {
             if allowed.contains(&operation) {
                 assert_eq!(done, Ok(()), "{operation} from {from:?}");
             } else {
-                assert_eq!(done, Err(InvalidTransition { from, operation }));
+                // It names the states in which it is allowed, all of them.
+                let states = states.iter().filter(|(_, allowed)| allowed.contains(&operation));
+                let names = states.map(|(state, _)| format!("{state:?}"));
+                let names: Vec<String> =
+                    names.map(|name| name.split('(').next().unwrap().into()).collect();
+                let only = match names.as_slice() {
+                    [first @ .., last] if !first.is_empty() => {
+                        format!("{} or {last}", first.join(", "))
+                    }
+                    names => names.concat(),
+                };
+                let refused: InvalidTransition = done.unwrap_err();
+                assert_eq!(
+                    (refused.from, refused.operation, refused.only),
+                    (from, operation, &*only)
+                );
                 assert_eq!(life, from);
             }
         }

@@ -41,6 +41,25 @@ impl Vm {
         self.resume_some(|_| true)
     }
 
+    /// Lets it go on, and of its vCPUs those that `go` is true for: others wait for the next time.
+    pub fn resume_some(&'static self, go: impl Fn(&Vcpu) -> bool) -> Result<(), InvalidTransition> {
+        let mut life = self.life.lock();
+        let now = timer::now();
+        let stood = life.resume(now)?;
+        self.note_life(&life);
+        self.tell_pause("resumed");
+        self.cntvoff.fetch_add(stood, Ordering::Relaxed);
+        for vcpu in &self.vcpus {
+            let goes = go(vcpu);
+            vcpu.left_behind.store(!goes, Ordering::Relaxed);
+            // Who looks at a vCPU lets it go on when that is over.
+            if goes && !vcpu.held.load(Ordering::Acquire) {
+                schedule::tell(|queue| queue.resume(vcpu.entity, now));
+            }
+        }
+        Ok(())
+    }
+
     /// Whose the debug registers of its vCPUs are.
     pub fn debug_owner(&self) -> Owner {
         if self.debugged.load(Ordering::Relaxed) { Owner::Debugger } else { Owner::Guest }
@@ -72,7 +91,7 @@ impl Vm {
         });
         let life = self.life.lock();
         vcpu.held.store(false, Ordering::Release);
-        if *life == Life::Running {
+        if *life == Life::Running && !vcpu.left_behind.load(Ordering::Relaxed) {
             // Refused where it is off.
             schedule::tell(|queue| queue.resume(vcpu.entity, timer::now()));
         }

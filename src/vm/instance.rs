@@ -320,22 +320,6 @@ impl Vm {
         Ok(())
     }
 
-    /// Lets it go on, and of its vCPUs those that `go` is true for: others wait for the next time.
-    pub fn resume_some(&'static self, go: impl Fn(&Vcpu) -> bool) -> Result<(), InvalidTransition> {
-        let mut life = self.life.lock();
-        let now = timer::now();
-        let stood = life.resume(now)?;
-        self.note_life(&life);
-        self.tell_pause("resumed");
-        self.cntvoff.fetch_add(stood, Ordering::Relaxed);
-        // Who looks at a vCPU lets it go on when that is over.
-        let free = |vcpu: &&Vcpu| !vcpu.held.load(Ordering::Acquire) && go(vcpu);
-        for vcpu in self.vcpus.iter().filter(free) {
-            schedule::tell(|queue| queue.resume(vcpu.entity, now));
-        }
-        Ok(())
-    }
-
     /// The power states, locked at a moment at which no CPU_ON is half done: who wins one has no
     /// more to do than to reset and start the target, at EL2, and waits for nothing that the caller
     /// holds. So a call sees its target on or off, and never in between.

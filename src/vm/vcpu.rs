@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use spin::Once;
 
@@ -47,6 +47,8 @@ pub struct Vcpu {
     dedicated: bool,
     /// Somebody looks at it, and it waits until that is over.
     pub(super) held: AtomicBool,
+    /// The VM goes on without it: a debugger steps another one.
+    pub(super) left_behind: AtomicBool,
     /// How long its exits took, once somebody has asked.
     pub(super) times: Once<Box<ExitTimes>>,
     state: UnsafeCell<State>,
@@ -76,6 +78,7 @@ impl Vcpu {
             entity,
             dedicated,
             held: AtomicBool::new(false),
+            left_behind: AtomicBool::new(false),
             times: Once::new(),
             state,
         }
@@ -104,6 +107,7 @@ impl Vcpu {
     pub unsafe fn reset(&self, entry: u64, x0: u64, owner: Owner) {
         // SAFETY: as the caller promises.
         let state = unsafe { self.state() };
+        self.left_behind.store(false, Ordering::Relaxed);
         state.frame = Frame::reset(entry, x0);
         state.context = Context::reset(self.affinity.into());
         state.context.debug.give(owner);

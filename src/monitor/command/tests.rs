@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -87,7 +88,13 @@ fn help_has_every_command() {
     assert!(parse("help what").is_err());
 }
 
-proptest::proptest! {
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 2 } else { 512 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
     #[test]
     fn any_line_is_survived(line in "[ a-z0-9.\\-é]{0,64}") {
         if let Err(error) = parse(&line) {

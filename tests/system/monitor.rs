@@ -291,14 +291,15 @@ fn lives(config: Config) -> Verdict {
         return Err(operator.0.so_far().failure(row));
     }
     // One that the description has, and that was not started: once.
-    operator.ask("vm create later", "later: Preparing")?;
+    // Which state it has reached by the time of the answer, its job decides.
+    operator.ask("vm create later", "[monitor] later: ")?;
     operator.0.expect("[later] TICK n=3 ")?;
     operator.ask("vm create later", "error: later: a VM that is Running can't be created")?;
     operator.ask("vm stop later", "INFO: later: off")?;
     operator.ask("vm pause later", "error: later: a VM that is Off(PowerOff) can't pause")?;
     operator.ask("vm reset later", "error: later: a VM that is Off(PowerOff) can't reset")?;
     operator.ask("vm create later", "error: later: a VM that is Off(PowerOff) can't be created")?;
-    operator.ask("vm start later", "later: Preparing")?;
+    operator.ask("vm start later", "[monitor] later: ")?;
     operator.0.expect("[later] TICK n=3 ")?;
     operator.ask("vm show later", "later: Running, life 2, no-autostart")?;
     operator.ask("vm reset one", "INFO: one: reset")?;

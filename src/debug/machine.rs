@@ -190,8 +190,10 @@ impl Machine for Vms {
                 vm.write(one.ipa, &one.instruction);
             }
         }
-        self.give(vm, debug::Owner::Guest);
+        // First, so that a vCPU that is reset from here on is the guest's own.
         vm.debugged.store(false, Ordering::Relaxed);
+        self.give(vm, debug::Owner::Guest);
+        debug::set_debuggers(&Values::default());
         info!("{}: the debugger has let it go", vm.name);
         let _ = vm.resume();
     }

@@ -1,6 +1,5 @@
 //! A session with gdb: bytes in, bytes out, and a VM that stops.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -43,30 +42,16 @@ pub struct Session<M: Machine + 'static> {
     target: Target<M>,
     /// `None` after what it couldn't make sense of: it begins anew.
     stub: Option<Stub<M>>,
-    /// The stub's packet buffer.
-    buffer: *mut [u8; PACKET],
     output: Output,
     /// How much of [`GREETING`] has come.
     greeted: usize,
 }
 
-// SAFETY: the buffer is the session's alone.
-unsafe impl<M: Machine + Send> Send for Session<M> {}
-
-impl<M: Machine> Drop for Session<M> {
-    fn drop(&mut self) {
-        self.stub = None;
-        // SAFETY: it came out of a box, and the stub, which had it, is gone.
-        drop(unsafe { Box::from_raw(self.buffer) });
-    }
-}
-
 impl<M: Machine> Session<M> {
     /// Waits for gdb.
     pub fn new(machine: M) -> Self {
-        let buffer = Box::into_raw(Box::new([0; PACKET]));
         let (target, output) = (Target::new(machine), Output::default());
-        Self { target, stub: None, buffer, output, greeted: 0 }
+        Self { target, stub: None, output, greeted: 0 }
     }
 
     /// Whether the VM runs, as far as gdb knows: then it is to be polled.
@@ -91,7 +76,7 @@ impl<M: Machine> Session<M> {
 
     fn pump(&mut self, byte: u8) {
         let target = &mut self.target;
-        let next = match self.stub.take().or_else(|| fresh(&self.output, self.buffer, target)) {
+        let next = match self.stub.take().or_else(|| fresh(&self.output, target)) {
             Some(GdbStubStateMachine::Idle(stub)) => stub.incoming_data(target, byte),
             Some(GdbStubStateMachine::Running(stub)) => {
                 let next = stub.incoming_data(target, byte);
@@ -176,14 +161,8 @@ impl<M: Machine> Session<M> {
 }
 
 /// A stub that knows nothing yet.
-fn fresh<M: Machine>(
-    output: &Output,
-    buffer: *mut [u8; PACKET],
-    target: &mut Target<M>,
-) -> Option<Stub<M>> {
-    // SAFETY: the session's own; the stub that had it before is gone, since there is none now.
-    let buffer = unsafe { &mut *buffer };
-    let stub = GdbStubBuilder::new(output.clone()).with_packet_buffer(buffer).build().ok()?;
+fn fresh<M: Machine>(output: &Output, target: &mut Target<M>) -> Option<Stub<M>> {
+    let stub = GdbStubBuilder::new(output.clone()).packet_buffer_size(PACKET).build().ok()?;
     stub.run_state_machine(target).ok()
 }
 

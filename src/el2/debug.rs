@@ -149,11 +149,6 @@ impl Debug {
         self.in_use = owner != Owner::Guest || self.mdscr & ENABLES != 0;
     }
 
-    /// Who they belong to.
-    pub fn owner(&self) -> Owner {
-        self.owner
-    }
-
     /// The vCPU is loaded.
     #[inline(always)]
     pub fn load(&self) {

@@ -99,7 +99,7 @@ fn other(guest: &mut Guest, esr: Esr) -> Next {
 /// the debugger's, the VM pauses with the vCPU where it is. A BRK of its own the guest takes itself.
 fn debug(guest: &mut Guest, esr: Esr) -> Next {
     let (ec, pc, far) = (esr.ec(), guest.state.frame.pc, FAR_EL2.get());
-    let is_debugged = guest.state.context.debug.owner() != Owner::Guest;
+    let is_debugged = guest.vm.debug_owner() != Owner::Guest;
     if is_debugged && debug::stops(guest.vm, guest.vcpu, ec, pc, far) {
         return guest.leave(Reason::Preempted);
     }

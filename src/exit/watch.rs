@@ -16,8 +16,8 @@ use crate::el2::cache;
 use crate::platform::{gic, timer};
 use crate::sched::Reason;
 use crate::trace;
+use crate::trace::format::KINDS;
 use crate::trace::format::{Event, Left, Record, Who};
-use crate::vm::exits::KINDS;
 use crate::vm::schedule::Thing;
 
 /// The most list registers that there can be.
@@ -77,7 +77,7 @@ impl Watch for Crossings {
         self.counts = guest.state.exits.kinds().map(|(_, count)| count);
         let (frame, who) = (&guest.state.frame, guest.who());
         match exit {
-            Exit::Synchronous => trace::note(|| synchronous(guest)),
+            Exit::Synchronous => tell_synchronous(guest, Esr::new(ESR_EL2.get())),
             Exit::SError => trace::note(|| {
                 let esr = ESR_EL2.get() as u32;
                 Record::new(Event::ExitSError, who, esr, frame.pc, frame.pstate)
@@ -88,12 +88,6 @@ impl Watch for Crossings {
                 });
                 interrupt::announce(who);
             }
-        }
-        let x = &frame.x;
-        if exit == Exit::Synchronous
-            && matches!(Esr::new(ESR_EL2.get()).ec(), Ec::HVC64 | Ec::SMC64)
-        {
-            trace::note(|| Record::new(Event::Call, who, x[0] as u32, x[1], x[2]));
         }
         self.tell_lists(guest, Event::ListRead);
     }
@@ -118,16 +112,20 @@ fn slept(guest: &Guest) -> u64 {
     guest.vcpu.times().map_or(0, |times| times.slept.load(Ordering::Relaxed))
 }
 
-/// For an abort or a watchpoint where it was, for any other class where the guest is and what is in x0.
-fn synchronous(guest: &Guest) -> Record {
-    let esr = Esr::new(ESR_EL2.get());
+/// Of an abort or a watchpoint where it was, of any other class where the guest is and what is in x0;
+/// and what it calls for.
+fn tell_synchronous(guest: &Guest, esr: Esr) {
+    let (who, x) = (guest.who(), &guest.state.frame.x);
     let (a, b) = match esr.ec() {
         Ec::DATA_ABORT_LOWER | Ec::INSTRUCTION_ABORT_LOWER | Ec::WATCHPOINT_LOWER => {
             (FAR_EL2.get(), HPFAR_EL2.get())
         }
-        _ => (guest.state.frame.pc, guest.state.frame.gpr(0)),
+        _ => (guest.state.frame.pc, x[0]),
     };
-    Record::new(Event::ExitSync, guest.who(), esr.bits() as u32, a, b)
+    trace::note(|| Record::new(Event::ExitSync, who, esr.bits() as u32, a, b));
+    if matches!(esr.ec(), Ec::HVC64 | Ec::SMC64) {
+        trace::note(|| Record::new(Event::Call, who, x[0] as u32, x[1], x[2]));
+    }
 }
 
 /// Sleeps in WFI until an interrupt is pending.

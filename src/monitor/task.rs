@@ -10,7 +10,8 @@ use super::command::{self, Command};
 use super::{ask, words};
 use crate::platform::timer;
 use crate::sched::State;
-use crate::vm::exits::{Exits, KINDS};
+use crate::trace::format::KINDS;
+use crate::vm::exits::Exits;
 use crate::vm::{self, Vcpu, Vm, schedule, watch};
 
 /// How a command goes on.

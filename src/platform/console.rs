@@ -106,8 +106,8 @@ pub fn vm_byte(id: usize, byte: u8) {
     show(|mux| mux.byte(id, byte));
 }
 
-/// The UART's interrupt. Calls `tell` with each VM, or the monitor, for which keys wait, and `order` with one of which
-/// the operator wants something.
+/// The UART's interrupt. Calls `tell` with each VM, or the monitor, for which keys wait, and `order`
+/// with one of which the operator wants something.
 pub fn interrupt(tell: impl Fn(usize), order: impl Fn(usize, Order)) {
     let Some(uart) = UART.get() else { return };
     let mut input = Input::Switched;
@@ -130,7 +130,8 @@ pub fn keys_wait(id: usize) -> bool {
     KEYS_FOR.load(Ordering::Relaxed) == id
 }
 
-/// The next key for VM `id`, or for the monitor. To be called with its UART's lock held, while that has room.
+/// The next key for VM `id`, or for the monitor. To be called with its UART's lock held, while that has
+/// room.
 pub fn next_key(id: usize) -> Option<u8> {
     let mut console = CONSOLE.lock();
     if console.keys_of != id {

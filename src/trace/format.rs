@@ -210,6 +210,9 @@ macro_rules! numbered {
     };
 }
 
+/// How many kinds of exits are counted: all but [`Kind::None`].
+pub const KINDS: usize = Kind::ALL.len() - 1;
+
 numbered! {
     /// The kinds of exits, as `vm::exits` counts them.
     Kind {

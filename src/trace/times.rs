@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::format::KINDS;
+
 /// Buckets for each power of two of a length: a quantile is at most a fourth too large.
 const PARTS: u32 = 4;
 /// Powers of two, the first for all below 4 ticks: the last holds a minute at 1 GHz.
@@ -22,7 +24,7 @@ pub struct Times {
 #[derive(Default)]
 pub struct ExitTimes {
     /// In the order of `vm::exits`.
-    pub kinds: [Times; 10],
+    pub kinds: [Times; KINDS],
     /// Ticks that it slept at EL2.
     pub slept: AtomicU64,
 }

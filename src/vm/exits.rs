@@ -2,8 +2,7 @@
 
 use core::fmt;
 
-/// How many kinds there are.
-pub const KINDS: usize = 10;
+use crate::trace::format::KINDS;
 
 macro_rules! exits {
     ($($(#[$doc:meta])* $kind:ident,)*) => {

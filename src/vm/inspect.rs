@@ -121,22 +121,24 @@ impl Vm {
     }
 
     /// Reads its memory at `ipa`, as its vCPUs see it; returns how many bytes, up to where there is
-    /// none. What nobody has touched reads as the zeros that it will be.
+    /// none. What nobody has touched reads as the zeros that it will be; a VM that is off has nothing.
     pub fn read(&self, ipa: Ipa, into: &mut [u8]) -> usize {
         let mut done = 0;
         while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let at = ipa.wrapping_add(done as u64);
             let memory = self.memory.lock();
-            done = done.wrapping_add(match memory.stage2.translate(at) {
+            let now = match memory.stage2.translate(at) {
                 Some(found) => guest::read(found.pa, found.len, rest) as usize,
-                None if self.has_memory(at) => {
+                None if memory.has_frames() && self.has_memory(at) => {
                     let page = (PAGE_SIZE - at.offset_in(PAGE_SIZE)) as usize;
-                    let length = page.min(rest.len());
-                    rest.iter_mut().take(length).for_each(|byte| *byte = 0);
-                    length
+                    rest.iter_mut().take(page).map(|byte| *byte = 0).count()
                 }
-                None => break,
-            });
+                None => 0,
+            };
+            if now == 0 {
+                break;
+            }
+            done = done.wrapping_add(now);
         }
         done
     }
@@ -147,18 +149,20 @@ impl Vm {
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let at = ipa.wrapping_add(done as u64);
-            let memory = self.memory.lock();
-            if let Some(found) = memory.stage2.translate(at) {
-                let length = rest.len().min(found.len as usize);
-                let part = rest.get(..length).unwrap_or_default();
-                done = done.wrapping_add(guest::write(found.pa, part) as usize);
-                continue;
-            }
-            drop(memory);
-            // A first touch, slice by slice.
-            if !self.touch(at) {
+            let mut memory = self.memory.lock();
+            let Some(found) = memory.stage2.translate(at) else {
+                // A first touch, slice by slice.
+                if self.touch_locked(&mut memory, at) {
+                    continue;
+                }
+                break;
+            };
+            let part = rest.get(..rest.len().min(found.len as usize)).unwrap_or_default();
+            let now = guest::write(found.pa, part) as usize;
+            if now == 0 {
                 break;
             }
+            done = done.wrapping_add(now);
         }
         cache::dsb_ish();
         cache::ic_ialluis();

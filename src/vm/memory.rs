@@ -5,9 +5,10 @@ use log::{debug, error};
 use spin::Once;
 
 use super::Vm;
+use super::image::Piece;
 use crate::device::STOLEN_TIME_BASE;
 use crate::el2::lock::{Lock, rank};
-use crate::memory::frames::{self, FrameAllocator, Frames};
+use crate::memory::frames::{self, FrameAllocator, Frames, Zeroed};
 use crate::memory::stage2::Stage2;
 use crate::memory::tables::Tables;
 use crate::memory::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa, guest};
@@ -31,12 +32,19 @@ pub struct Memory {
     pub(super) frames: Frames,
 }
 
+impl Memory {
+    /// Whether it has any: from the VM's start until it is off.
+    pub(super) fn has_frames(&self) -> bool {
+        !self.frames.runs().is_empty()
+    }
+}
+
 impl Vm {
     /// Takes from the machine what the VM needs; or, if it has that from its former life, lets its
     /// vCPUs see none of it any more.
     pub(super) fn take_memory(&self) -> Result<(), frames::Error> {
         let mut memory = self.memory.lock();
-        if !memory.frames.runs().is_empty() {
+        if memory.has_frames() {
             self.hide(&mut memory);
             memory.frames.soil();
             return Ok(());
@@ -89,7 +97,24 @@ impl Vm {
         let Some(claim) = memory.frames.claim(piece.frame) else { return true };
         drop(memory);
         let zeroed = claim.zero(guest::zero);
-        let Memory { stage2, frames } = &mut *self.memory.lock();
+        self.touched(&mut self.memory.lock(), &piece, zeroed)
+    }
+
+    /// The same for those who look on, and are no vCPU for which the VM's end waits: the lock is held
+    /// throughout, so that no frame goes back to the machine meanwhile. False, too, where the VM has
+    /// no frames any more.
+    pub(super) fn touch_locked(&self, memory: &mut Memory, ipa: Ipa) -> bool {
+        let piece = self.plan.piece(ipa).filter(|_| memory.has_frames());
+        let Some(piece) = piece else { return false };
+        let Some(claim) = memory.frames.claim(piece.frame) else { return true };
+        let zeroed = claim.zero(guest::zero);
+        self.touched(memory, &piece, zeroed)
+    }
+
+    /// The slice is zero: with the last one its frame is mapped.
+    #[inline(always)]
+    fn touched(&self, memory: &mut Memory, piece: &Piece, zeroed: Zeroed) -> bool {
+        let Memory { stage2, frames } = memory;
         let Some(clean) = frames.finish(zeroed) else { return true };
         let mapped = stage2.map(piece.ipa, clean.pa(), piece.bytes, piece.attributes);
         mapped.inspect_err(|error| error!("{}: {error}", self.name)).is_ok()

@@ -72,7 +72,7 @@ const SERVICE_SHARE: u32 = 100;
 /// Has `work` done by the pCPUs, beside the vCPUs: once, and whenever it is [woken](wake) or
 /// the deadline is reached for which it has blocked.
 ///
-/// A pCPU that is dedicated to a vCPU does it while that vCPU is off only, or has paused.
+/// A pCPU that is dedicated to a vCPU does it only while that vCPU doesn't want it.
 pub fn add_service(work: fn() -> Reason) -> Result<EntityId, SchedError> {
     let absent = Err(SchedError::PcpuCount(0));
     let id = with(|queue| queue.add_job(SERVICE_SHARE)).unwrap_or(absent)?;

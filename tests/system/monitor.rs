@@ -435,8 +435,13 @@ fn wrong(config: Config) -> Verdict {
 /// More than the console's ring holds, while others fill it, too: every line arrives.
 fn nothing_lost(config: Config) -> Verdict {
     let memory = |name| format!("mem {name} {IMAGE:#x} 4096");
-    let script = format!("monitor=\"{}; help; {}\"", memory("alpha"), memory("beta"));
-    let outcome = Case::new(config).append(&script).run()?;
+    let (alpha, beta) = (memory("alpha"), memory("beta"));
+    let end = "vm stop alpha; vm stop beta";
+    let script = format!("monitor=\"{alpha}; help; {beta}; wait 1; {end}\"");
+    // They talk, and go on to their prompts: of one that is off there is no memory.
+    let stays = |name| benos(name).bootargs("stay");
+    let case = Case::new(config).vm(stays("alpha")).vm(stays("beta"));
+    let outcome = case.append(&script).run()?;
     for name in ["alpha", "beta"] {
         let lines = answer(&outcome, &memory(name))?;
         let wanted = (0..256).map(|line| format!("0x{:010x}  ", IMAGE + 16 * line));

@@ -61,7 +61,8 @@ proptest! {
 
     #[test]
     fn any_keys_are_survived(keys in proptest::collection::vec(
-        prop_oneof![any::<u8>(), prop::sample::select(&b"\r\n\x1b[ABCD\x7f\x08\t\"\\ ab-"[..])], 0..if cfg!(miri) { 32 } else { 2048 },
+        prop_oneof![any::<u8>(), prop::sample::select(&b"\r\n\x1b[ABCD\x7f\x08\t\"\\ ab-"[..])],
+        0..if cfg!(miri) { 32 } else { 2048 },
     )) {
         let mut prompt = Prompt::default();
         for key in keys {

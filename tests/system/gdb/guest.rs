@@ -15,6 +15,7 @@ pub fn tests() -> Vec<Test> {
         test("gdb/guest/time", time),
         test("gdb/guest/begins-anew", begins_anew).cpu(Cpu::A72),
         test("gdb/guest/ends", ends).cpu(Cpu::A72),
+        test("gdb/guest/turned-off", turned_off).cpu(Cpu::A72),
         test("gdb/guest/no-console", no_console).smp(&[1]).cpu(Cpu::A72),
         test("gdb/guest/linux", linux).smp(&[2]).cpu(Cpu::A72).profile(Profile::Release),
     ]
@@ -253,6 +254,29 @@ fn ends(config: Config) -> Verdict {
     let outcome = talk.finish()?;
     outcome.expect_line("mezzanine", &["INFO: alpha: off"])?;
     outcome.expect_status(0)
+}
+
+/// A VM that the operator turns off while it stands still: the breakpoint that gdb takes back has no
+/// memory any more, and no pCPU looks for it for ever.
+fn turned_off(config: Config) -> Verdict {
+    let socket = socket()?;
+    let mut talk = demo(config, &socket)?;
+    let mut gdb = Gdb::start(Some("benos"))?;
+    gdb.ask(&format!("target extended-remote {socket}"))?;
+    gdb.expect("attach 2", &["process 2"])?;
+    gdb.ask("set breakpoint always-inserted on")?;
+    gdb.expect("break benos::irq::handle", &["Breakpoint 1"])?;
+    talk.say("\u{1d}mvm stop beta\r")?;
+    talk.expect("INFO: beta: off")?;
+    // Memory of a VM that is off isn't shown as zeros either.
+    talk.say("mem beta 0x40200000 16\r")?;
+    talk.expect("error: beta has no memory at IPA 0x40200000")?;
+    gdb.ask("delete")?;
+    type_for(&mut talk, 0, "uptime\r")?;
+    talk.expect("[alpha] uptime: ")?;
+    gdb.ask("detach")?;
+    type_for(&mut talk, 0, "off\r")?;
+    talk.finish()?.expect_status(0)
 }
 
 /// Asked for on a machine that has no port for it: a line says so, and the rest goes on.

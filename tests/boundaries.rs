@@ -13,7 +13,7 @@ const FILE_LINES: usize = 500;
 
 /// Lines of code that the hypervisor may have: without comments, blank lines and `tests.rs`. The
 /// aim is 10,000 or so: what makes it grow says why in its commit.
-const CODE_LINES: usize = 15_069;
+const CODE_LINES: usize = 15_090;
 
 /// Rooms and files with no trace of a real CPU: they compile and are tested on the host.
 const PURE: [&str; 29] = [

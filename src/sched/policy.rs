@@ -7,14 +7,15 @@
 //!
 //! * *Placement.* Who becomes Ready enters near the clock of the pCPUs that it may run on: at
 //!   most half a slice of its own ahead of it, which gives a sleeper low latency but no saved-up
-//!   time to monopolise a pCPU with; at most two slices behind.
+//!   time to monopolise a pCPU with; at most two slices behind. Those who were paused together
+//!   come back in the order in which they were.
 //! * *Bounded credit.* Who is picked while another waits for the same pCPU may lead that other by
 //!   a few slices only. Virtual time runs at different speeds where entities are pinned to
 //!   different pCPUs, or where one weight is so large that its share exceeds a whole pCPU; when
 //!   they meet later, this rule makes them equals within a few slices. With it nobody starves.
 
-use super::entity::{Entity, Kick, SchedError, State};
-use super::queue::{Class, REBASE, RunQueue};
+use super::entity::{Entity, EntityId, Kick, SchedError, State};
+use super::queue::{Class, MAX_PCPUS, Pcpu, REBASE, RunQueue};
 use super::tournament::{NOBODY, Tournament};
 
 /// The numbers of the bits set in `mask`.
@@ -94,10 +95,7 @@ impl RunQueue {
     /// that is worth a switch.
     pub(super) fn make_ready(&mut self, slot: u16, now: u64) -> Kick {
         self.forget(slot);
-        let allowed = self.entities[slot].allowed;
-        if allowed & self.idle == 0 {
-            self.update_clocks(allowed, now);
-        }
+        self.update_clocks(slot, now);
         self.place(slot);
         let entity = &mut self.entities[slot];
         entity.state = State::Ready;
@@ -107,20 +105,45 @@ impl RunQueue {
         if kick.is_none() { self.preempt_for(slot, now) } else { kick }
     }
 
-    /// Brings the clocks of those of `mask` that run alone up to `now`: with nobody waiting,
-    /// nothing has moved them since their last pick.
-    fn update_clocks(&mut self, mask: u8, now: u64) {
-        for pcpu in bits(mask & self.lone) {
+    /// Brings the clocks of those of its pCPUs that run alone up to `now`, if `slot` finds none of
+    /// them idle: with nobody waiting, nothing has moved them since their last pick.
+    fn update_clocks(&mut self, slot: u16, now: u64) {
+        let allowed = self.entities[slot].allowed;
+        if allowed & self.idle != 0 {
+            return;
+        }
+        for pcpu in bits(allowed & self.lone) {
             let cpu = &mut self.pcpus[pcpu & 7];
             cpu.clock = cpu.clock.max(reached(&self.entities[cpu.current], now));
+        }
+    }
+
+    /// Moves the Paused ones of `group`, which are about to be resumed, near the clock that the one
+    /// with the most virtual run time runs under: all by as much, a quarter of a slice before it.
+    ///
+    /// Placement alone would make equals of them, however little they have run since the last time;
+    /// and of equals the same one goes first. Where a debugger stops them soon, the others would
+    /// never run.
+    pub fn regroup(&mut self, group: impl Iterator<Item = EntityId> + Clone, now: u64) {
+        let paused = |queue: &Self, id: &EntityId| queue.entities[id.0].state == State::Paused;
+        let ahead = group.clone().filter(|id| paused(self, id));
+        let Some(ahead) = ahead.max_by_key(|id| self.entities[id.0].vruntime) else { return };
+        self.update_clocks(ahead.0, now);
+        let Entity { vruntime: most, slice, allowed, .. } = self.entities[ahead.0];
+        let Some(clock) = latest(&self.pcpus, allowed) else { return };
+        let to = clock.saturating_sub(slice / 4);
+        for id in group {
+            if paused(self, &id) {
+                let entity = &mut self.entities[id.0];
+                entity.vruntime = to.saturating_sub(most.saturating_sub(entity.vruntime));
+            }
         }
     }
 
     /// Moves the virtual run time of `slot` to the neighbourhood of the clocks it runs under.
     fn place(&mut self, slot: u16) {
         let entity = &mut self.entities[slot];
-        let clocks = bits(entity.allowed).map(|pcpu| self.pcpus[pcpu & 7].clock);
-        let Some(clock) = clocks.max() else { return };
+        let Some(clock) = latest(&self.pcpus, entity.allowed) else { return };
         let least = clock.saturating_sub(entity.slice / 2);
         let most = clock.saturating_add(2 * entity.slice);
         entity.vruntime = entity.vruntime.clamp(least, most);
@@ -273,6 +296,11 @@ impl RunQueue {
             cpu.deadlines.grow(capacity);
         }
     }
+}
+
+/// The latest of the clocks of the pCPUs in `mask`.
+fn latest(pcpus: &[Pcpu; MAX_PCPUS], mask: u8) -> Option<u64> {
+    bits(mask).map(|pcpu| pcpus[pcpu & 7].clock).max()
 }
 
 /// The virtual run time that a running entity has reached at `now`.

@@ -373,7 +373,7 @@ impl RunQueue {
         Ok(Kick::NONE)
     }
 
-    /// Undoes `pause`. One that was blocked when it was paused becomes Ready and looks again
+    /// Undoes `pause`, for several of a kind after [`regroup`](Self::regroup). One that was blocked when it was paused becomes Ready and looks again
     /// whether it must wait: WFI may end without a reason (Arm DDI 0487, D1.7 "Wait for
     /// Interrupt"), so a guest can't be surprised.
     pub fn resume(&mut self, id: EntityId, now: u64) -> Result<Kick, SchedError> {

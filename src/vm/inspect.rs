@@ -49,6 +49,8 @@ impl Vm {
         self.note_life(&life);
         self.tell_pause("resumed");
         self.cntvoff.fetch_add(stood, Ordering::Relaxed);
+        let entities = self.vcpus.iter().map(|vcpu| vcpu.entity);
+        schedule::with(|queue| queue.regroup(entities, now));
         for vcpu in &self.vcpus {
             let goes = go(vcpu);
             vcpu.left_behind.store(!goes, Ordering::Relaxed);

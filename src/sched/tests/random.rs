@@ -23,6 +23,7 @@ enum Op {
     Stop(usize),
     Pause(usize),
     Resume(usize),
+    Regroup(usize),
     Move(usize, u8),
     Wait(u64),
 }
@@ -43,6 +44,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0usize..8).prop_map(Op::Stop),
         1 => (0usize..8).prop_map(Op::Pause),
         1 => (0usize..8).prop_map(Op::Resume),
+        1 => (0usize..8).prop_map(Op::Regroup),
         1 => (0usize..8, 1u8..8).prop_map(|(id, affinity)| Op::Move(id, affinity)),
         3 => (1u64..3 * SLICE).prop_map(Op::Wait),
     ]
@@ -128,6 +130,10 @@ impl World {
                     self.ids.push(self.queue.add_job(100).unwrap());
                 }
                 return;
+            }
+            Op::Regroup(index) => {
+                let group = self.ids.iter().copied().skip(index % self.ids.len());
+                return self.queue.regroup(group, now);
             }
             Op::Pick(pcpu) => return self.pick(pcpu),
             Op::Rest(pcpu) => return self.rest(pcpu),

@@ -1,5 +1,7 @@
 #![expect(unused_must_use, reason = "kicks that a test does not ask about")]
 
+use std::vec::Vec;
+
 use super::super::*;
 
 /// A slice long enough that no virtual time rounds to nothing.
@@ -234,6 +236,52 @@ fn pause_holds_and_resume_lets_go() {
     q.stop(a).unwrap();
     q.pause(a).unwrap();
     assert_eq!(q.put(0, a, 5, Reason::Preempted), Ok(State::Off), "a stop outlasts a pause");
+}
+
+/// A debugger's breakpoint that each vCPU of a VM comes to at once stops them all, again and again,
+/// beside a neighbour that runs on.
+#[test]
+fn those_who_are_paused_together_take_turns() {
+    let pause = |q: &mut RunQueue, group: &[EntityId]| {
+        for id in group {
+            q.pause(*id).unwrap();
+        }
+    };
+    for count in 2..5 {
+        let mut q = queue(1);
+        let group: Vec<_> = (0..count).map(|_| add(&mut q)).collect();
+        let neighbour = add(&mut q);
+        let mut now = 0;
+        for id in group.iter().chain([&neighbour]) {
+            q.start(*id, now).unwrap();
+        }
+        pause(&mut q, &group);
+        let mut turns = [0; 4];
+        let mut waits = 0;
+        for _ in 0..100 * count {
+            assert_eq!(run(&mut q, 0, now).0, neighbour);
+            now += 3 * SLICE;
+            q.regroup(group.iter().copied(), now);
+            for id in &group {
+                q.resume(*id, now).unwrap();
+            }
+            q.put(0, neighbour, now, Reason::Preempted).unwrap();
+            let mut first = run(&mut q, 0, now).0;
+            if first == neighbour {
+                now += SLICE;
+                q.put(0, neighbour, now, Reason::Preempted).unwrap();
+                first = run(&mut q, 0, now).0;
+                waits += 1;
+            }
+            turns[first.slot()] += 1;
+            now += 5;
+            pause(&mut q, &group);
+            q.put(0, first, now, Reason::Preempted).unwrap();
+        }
+        let (few, many) = (turns[..count].iter().min(), turns[..count].iter().max());
+        assert!(few >= Some(&90) && many <= Some(&110), "turns of {count}: {turns:?}");
+        assert_eq!(waits, 0, "of {count}: the neighbour came first");
+    }
 }
 
 #[test]

@@ -171,7 +171,6 @@ impl Machine for Vms {
         })?;
         info!("{}: a debugger is attached", vm.name);
         vm.debugged.store(true, Ordering::Relaxed);
-        debug::set_debuggers(&Values::default());
         self.give(vm, debug::Owner::Debugger);
         *self = Self { vm: Some(vm), stopping: false };
         Some(vm.id)

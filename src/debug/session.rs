@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 use gdbstub::common::Signal;
 use gdbstub::conn::Connection;
 use gdbstub::stub::state_machine::GdbStubStateMachine;
-use gdbstub::stub::{GdbStubBuilder, MultiThreadStopReason};
+use gdbstub::stub::{GdbStubBuilder, GdbStubError, MultiThreadStopReason};
 use gdbstub::target::ext::breakpoints::WatchKind;
 use spin::Mutex;
 
@@ -78,28 +78,11 @@ impl<M: Machine> Session<M> {
         let target = &mut self.target;
         let next = match self.stub.take().or_else(|| fresh(&self.output, target)) {
             Some(GdbStubStateMachine::Idle(stub)) => stub.incoming_data(target, byte),
-            Some(GdbStubStateMachine::Running(stub)) => {
-                let next = stub.incoming_data(target, byte);
-                if let Ok(GdbStubStateMachine::CtrlCInterrupt(_)) = next {
-                    target.machine.stop();
-                }
-                next
-            }
+            Some(GdbStubStateMachine::Running(stub)) => stub.incoming_data(target, byte),
             // Left at once, below.
             other => return self.stub = other,
         };
-        let settled = next.and_then(|stub| match stub {
-            // It is told when the VM has stopped.
-            GdbStubStateMachine::CtrlCInterrupt(stub) => {
-                stub.interrupt_handled(target, None::<MultiThreadStopReason<u64>>)
-            }
-            GdbStubStateMachine::Disconnected(stub) => {
-                target.release();
-                Ok(stub.return_to_idle())
-            }
-            stub => Ok(stub),
-        });
-        self.stub = settled.ok();
+        self.stub = next.and_then(|stub| settle(target, stub)).ok();
     }
 
     /// Tells gdb if the VM has stopped.
@@ -111,13 +94,7 @@ impl<M: Machine> Session<M> {
         let reason = self.reason(stop);
         if let Some(GdbStubStateMachine::Running(stub)) = self.stub.take() {
             let told = stub.report_stop(&mut self.target, reason);
-            self.stub = told.ok().map(|stub| match stub {
-                GdbStubStateMachine::Disconnected(stub) => {
-                    self.target.release();
-                    stub.return_to_idle()
-                }
-                stub => stub,
-            });
+            self.stub = told.and_then(|stub| settle(&mut self.target, stub)).ok();
         }
     }
 
@@ -157,6 +134,25 @@ impl<M: Machine> Session<M> {
         let mut output = self.output.0.lock();
         let sent = send(&output).min(output.len());
         output.drain(..sent);
+    }
+}
+
+/// Leaves the states in which a stub takes no byte.
+fn settle<M: Machine>(
+    target: &mut Target<M>,
+    stub: Stub<M>,
+) -> Result<Stub<M>, GdbStubError<(), ()>> {
+    match stub {
+        // It is told when the VM has stopped.
+        GdbStubStateMachine::CtrlCInterrupt(stub) => {
+            target.machine.stop();
+            stub.interrupt_handled(target, None::<MultiThreadStopReason<u64>>)
+        }
+        GdbStubStateMachine::Disconnected(stub) => {
+            target.release();
+            Ok(stub.return_to_idle())
+        }
+        stub => Ok(stub),
     }
 }
 

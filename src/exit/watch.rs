@@ -16,8 +16,7 @@ use crate::el2::cache;
 use crate::platform::{gic, timer};
 use crate::sched::Reason;
 use crate::trace;
-use crate::trace::format::KINDS;
-use crate::trace::format::{Event, Left, Record, Who};
+use crate::trace::format::{Event, KINDS, Left, Record, Who};
 use crate::vm::schedule::Thing;
 
 /// The most list registers that there can be.

@@ -182,7 +182,7 @@ pub(super) struct Entity {
     pub affinity: u8,
     pub allowed: u8,
     /// Index of the class whose mask is `allowed`.
-    pub class: usize,
+    pub class: u8,
     /// The pCPU that it ran on last: where its cache lines may still be.
     pub last: u8,
     /// The pCPU whose timer holds its deadline.
@@ -193,6 +193,8 @@ pub(super) struct Entity {
     pub slice: u64,
     /// Virtual run time: what it has run, divided by its weight.
     pub vruntime: u64,
+    /// What its clock showed when it was paused.
+    pub paused_at: u64,
     /// Counter value when it became Ready or Running.
     pub since: u64,
     pub account: Account,

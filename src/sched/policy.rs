@@ -68,14 +68,14 @@ impl RunQueue {
     /// Enters a Ready `slot` in its tree.
     pub(super) fn enqueue(&mut self, slot: u16) {
         let entity = &self.entities[slot];
-        if let Some(class) = self.classes.get_mut(entity.class) {
+        if let Some(class) = self.classes.get_mut(usize::from(entity.class)) {
             class.ready.set(slot, entity.vruntime);
         }
     }
 
     /// Takes `slot` out of its tree.
     pub(super) fn dequeue(&mut self, slot: u16) {
-        if let Some(class) = self.classes.get_mut(self.entities[slot].class) {
+        if let Some(class) = self.classes.get_mut(usize::from(self.entities[slot].class)) {
             class.ready.clear(slot);
         }
     }
@@ -118,24 +118,26 @@ impl RunQueue {
         }
     }
 
-    /// Moves the Paused ones of `group`, which are about to be resumed, near the clock that the one
-    /// with the most virtual run time runs under: all by as much, a quarter of a slice before it.
+    /// Moves the Paused ones of `group`, some of which are about to be resumed, near their clocks:
+    /// as far from each other as they were, and the last one still so far ahead of the clock that
+    /// it takes the pCPU from who runs there.
     ///
     /// Placement alone would make equals of them, however little they have run since the last time;
     /// and of equals the same one goes first. Where a debugger stops them soon, the others would
     /// never run.
     pub fn regroup(&mut self, group: impl Iterator<Item = EntityId> + Clone, now: u64) {
-        let paused = |queue: &Self, id: &EntityId| queue.entities[id.0].state == State::Paused;
-        let ahead = group.clone().filter(|id| paused(self, id));
-        let Some(ahead) = ahead.max_by_key(|id| self.entities[id.0].vruntime) else { return };
-        self.update_clocks(ahead.0, now);
-        let Entity { vruntime: most, slice, allowed, .. } = self.entities[ahead.0];
-        let Some(clock) = latest(&self.pcpus, allowed) else { return };
-        let to = clock.saturating_sub(slice / 4);
-        for id in group {
-            if paused(self, &id) {
-                let entity = &mut self.entities[id.0];
-                entity.vruntime = to.saturating_sub(most.saturating_sub(entity.vruntime));
+        // Each by its own clock: those of different pCPUs don't compare.
+        let lead = |entity: &Entity| entity.vruntime.wrapping_sub(entity.paused_at) as i64;
+        let slots = group.map(|id| id.0);
+        let paused = slots.clone().filter(|slot| self.entities[*slot].state == State::Paused);
+        let most = paused.map(|slot| lead(&self.entities[slot])).max().unwrap_or(0);
+        for slot in slots {
+            self.update_clocks(slot, now);
+            let entity = &mut self.entities[slot];
+            if entity.state == State::Paused {
+                let ahead = most.abs_diff(lead(entity)).saturating_add(entity.slice / 8 * 3);
+                entity.paused_at = latest(&self.pcpus, entity.allowed);
+                entity.vruntime = entity.paused_at.saturating_sub(ahead);
             }
         }
     }
@@ -143,7 +145,7 @@ impl RunQueue {
     /// Moves the virtual run time of `slot` to the neighbourhood of the clocks it runs under.
     fn place(&mut self, slot: u16) {
         let entity = &mut self.entities[slot];
-        let Some(clock) = latest(&self.pcpus, entity.allowed) else { return };
+        let clock = latest(&self.pcpus, entity.allowed);
         let least = clock.saturating_sub(entity.slice / 2);
         let most = clock.saturating_add(2 * entity.slice);
         entity.vruntime = entity.vruntime.clamp(least, most);
@@ -176,6 +178,7 @@ impl RunQueue {
         for slot in 0..self.entities.slots.len() as u16 {
             let entity = &mut self.entities[slot];
             entity.vruntime = entity.vruntime.saturating_sub(REBASE / 2);
+            entity.paused_at = entity.paused_at.saturating_sub(REBASE / 2);
             if entity.state == State::Ready {
                 self.enqueue(slot);
             }
@@ -268,13 +271,14 @@ impl RunQueue {
         }
     }
 
-    /// The index of the class of `mask`.
-    pub(super) fn class_for(&mut self, mask: u8) -> usize {
-        self.classes.iter().position(|class| class.mask == mask).unwrap_or_else(|| {
+    /// The index of the class of `mask`: one for each of 255 masks at the most.
+    pub(super) fn class_for(&mut self, mask: u8) -> u8 {
+        let known = self.classes.iter().position(|class| class.mask == mask);
+        known.unwrap_or_else(|| {
             let ready = Tournament::new(self.room());
             self.classes.push(Class { mask, ready });
             self.classes.len() - 1
-        })
+        }) as u8
     }
 
     /// Slots that a tree has: as many as there are, for the first ones' ways up are the shorter the
@@ -299,8 +303,8 @@ impl RunQueue {
 }
 
 /// The latest of the clocks of the pCPUs in `mask`.
-fn latest(pcpus: &[Pcpu; MAX_PCPUS], mask: u8) -> Option<u64> {
-    bits(mask).map(|pcpu| pcpus[pcpu & 7].clock).max()
+pub(super) fn latest(pcpus: &[Pcpu; MAX_PCPUS], mask: u8) -> u64 {
+    bits(mask).map(|pcpu| pcpus[pcpu & 7].clock).max().unwrap_or(0)
 }
 
 /// The virtual run time that a running entity has reached at `now`.

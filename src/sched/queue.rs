@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::entity::{
     Account, Entities, Entity, EntityId, Kick, Pick, Reason, Request, SchedError, State,
 };
+use super::policy::latest;
 use super::tournament::{NOBODY, Tournament};
 
 /// The largest number of pCPUs: masks of pCPUs are bytes.
@@ -354,10 +355,14 @@ impl RunQueue {
 
     /// Holds `id` until `resume`: at once, or when its pCPU, which the kick names, puts it back.
     pub fn pause(&mut self, id: EntityId) -> Result<Kick, SchedError> {
-        match self.entity_mut(id)?.state {
-            State::Off => Err(refused(id, State::Off, "pause")),
-            _ => self.halt(id, State::Paused, Request::Pause),
+        let clock = latest(&self.pcpus, self.entity(id)?.allowed);
+        let entity = self.entity_mut(id)?;
+        match entity.state {
+            State::Off => return Err(refused(id, State::Off, "pause")),
+            State::Paused => {}
+            _ => entity.paused_at = clock,
         }
+        self.halt(id, State::Paused, Request::Pause)
     }
 
     fn halt(&mut self, id: EntityId, state: State, request: Request) -> Result<Kick, SchedError> {
@@ -373,7 +378,7 @@ impl RunQueue {
         Ok(Kick::NONE)
     }
 
-    /// Undoes `pause`, for several of a kind after [`regroup`](Self::regroup). One that was blocked when it was paused becomes Ready and looks again
+    /// Undoes `pause`. One that was blocked when it was paused becomes Ready and looks again
     /// whether it must wait: WFI may end without a reason (Arm DDI 0487, D1.7 "Wait for
     /// Interrupt"), so a guest can't be surprised.
     pub fn resume(&mut self, id: EntityId, now: u64) -> Result<Kick, SchedError> {

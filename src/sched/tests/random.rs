@@ -252,7 +252,7 @@ impl World {
                 _ => assert!(places.is_empty()),
             }
             assert_ne!(entity.allowed, 0);
-            assert_eq!(queue.classes[entity.class].mask, entity.allowed);
+            assert_eq!(queue.classes[usize::from(entity.class)].mask, entity.allowed);
             if entity.state == State::Ready {
                 let unaware = entity.allowed & self.unaware;
                 let hope = unaware == 0 || self.obliged != 0;

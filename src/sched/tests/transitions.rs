@@ -284,6 +284,37 @@ fn those_who_are_paused_together_take_turns() {
     }
 }
 
+/// Their clocks differ: where one of them is pinned time has gone on, where the other is it hasn't.
+/// The other one takes its pCPU from who is in the midst of a slice there all the same.
+#[test]
+fn those_who_are_paused_together_keep_to_their_own_clocks() {
+    let mut q = queue(2);
+    let [a, b] = [1, 2].map(|mask| q.add(100, mask, None).unwrap());
+    let [busy, rival, other] = [1, 2, 2].map(|mask| q.add(100, mask, None).unwrap());
+    for id in [a, b, busy, rival, other] {
+        q.start(id, 0).unwrap();
+    }
+    q.pause(a).unwrap();
+    q.pause(b).unwrap();
+    assert_eq!(run(&mut q, 1, 0).0, rival);
+    let mut now = 0;
+    for _ in 0..50 {
+        assert_eq!(run(&mut q, 0, now).0, busy);
+        now += 3 * SLICE;
+        q.put(0, busy, now, Reason::Preempted).unwrap();
+        q.regroup([a, b].into_iter(), now);
+        q.resume(a, now).unwrap();
+        assert_eq!(run(&mut q, 0, now).0, a);
+        q.pause(a).unwrap();
+        now += 5;
+        q.put(0, a, now, Reason::Preempted).unwrap();
+    }
+    q.regroup([a, b].into_iter(), now);
+    assert_eq!(q.resume(b, now).unwrap().reschedule, 2);
+    q.put(1, rival, now, Reason::Preempted).unwrap();
+    assert_eq!(run(&mut q, 1, now).0, b);
+}
+
 #[test]
 fn pausing_a_blocked_entity_forgets_its_deadline() {
     let mut q = queue(1);
